@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
-VERSIONED = ("qgen", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
+VERSIONED = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 QUANTILE_LEVELS = (0.005, *(round(0.05 * k, 2) for k in range(1, 20)), 0.995)
 """The levels at which a projected distribution is stored: enough to draw from it again."""
 
