@@ -191,6 +191,7 @@ def run_arm(
     meter: meters.Meter,
     machines: Mapping[str, profiles.Profile],
     upstream: str = "reference",
+    inputs: str = "",
     min_time_s: float = 0.0,
 ) -> Result:
     """Solves a problem with one arm: measured, scored, priced on every machine, as a Record.
@@ -206,6 +207,7 @@ def run_arm(
         meter: the joule counter.
         machines: profile name -> quantum machine to price the resources on.
         upstream: which arms made the problem.
+        inputs: a fingerprint of everything else that the problem was made from, kept in the record's config.
         min_time_s: the least length of a measuring window; short arms are repeated until it is reached.
 
     Returns:
@@ -220,7 +222,7 @@ def run_arm(
         arm=arm_name,
         seed=seed,
         preset=preset,
-        config=plain(config),
+        config=plain(config) | {"inputs": inputs},
         upstream=upstream,
         note=arm.note,
         provenance=record.provenance(datetime.now(UTC).isoformat(timespec="seconds")),

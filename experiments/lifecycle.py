@@ -1,0 +1,308 @@
+"""The main job: takes one real language model through all seven stages and prints the energy of each.
+
+Command:   python -m experiments.lifecycle            (or scripts/lifecycle, which sets up first)
+Writes:    runs/lifecycle/records.jsonl, tables/lifecycle.{md,tex,csv}, figures/*.{png,pdf}
+"""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from experiments import cli
+from qgen import checkpoint, record, report
+from qgen.energy import meters, profiles
+from qgen.lm import data
+from qgen.stages import STAGES, Artefacts, Stage
+from qgen.stages.base import configure, plain, run_arm
+
+PRESETS = ("smoke", "default", "paper")
+_PRESET = flags.DEFINE_string("preset", "default", "smoke (under 2 minutes), default (under 15), paper (under 3 hours).")
+_SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per arm; None: what the preset says.")
+_STAGE = flags.DEFINE_list("stage", [], "Stages whose arms are compared; earlier ones run their reference arm. Empty: all.")
+_ARM = flags.DEFINE_list("arm", [], "Arms to run besides the reference arms, such as classical/minhash. Empty: all.")
+_REFERENCE = flags.DEFINE_multi_string("reference", [], "stage=arm: another reference arm, whose answer is handed on.")
+_OUT = flags.DEFINE_string("out", "runs/lifecycle", "Folder that receives records, tables, figures and artefacts.")
+_CORPUS = flags.DEFINE_string("corpus", None, "Text file, folder, JSONL, TSV or Parquet of the first domain. None: Python's docs.")
+_ADAPT = flags.DEFINE_string("adapt_corpus", None, "The same for the second domain. None: the standard library's source code.")
+_SET = flags.DEFINE_multi_string("set", [], "stage.field=value: one setting of a stage's config (or of corpus).")
+_METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
+_PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
+_RESUME = flags.DEFINE_bool("resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records.")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusConfig:
+    """How much text enters: characters of the first and of the second domain, and the share that is held out."""
+
+    characters: int = 600_000
+    adapt_characters: int = 200_000
+    holdout: float = 0.1
+
+
+class Preset(NamedTuple):
+    """What the experiment itself sets; each stage has presets of its own."""
+
+    seeds: int
+    corpus: CorpusConfig
+    min_time_s: float
+
+
+SETTINGS = {
+    "smoke": Preset(2, CorpusConfig(60_000, 30_000), 0.0),
+    "default": Preset(5, CorpusConfig(), 0.2),
+    "paper": Preset(5, CorpusConfig(2_000_000, 400_000), 1.0),
+}
+
+
+class Plan(NamedTuple):
+    """The checked flags: nothing has been written yet, and nothing can be refused any more."""
+
+    preset: str
+    seeds: int
+    stages: tuple[Stage, ...]
+    compared: frozenset[str]
+    arms: frozenset[str]
+    reference: Mapping[str, str]
+    configs: Mapping[str, Any]
+    base: Artefacts
+    corpus: str
+    out: Path
+    meter: meters.Meter
+    machines: Mapping[str, profiles.Profile]
+    min_time_s: float
+    done: dict[tuple, record.Record]
+
+
+def plan() -> Plan:
+    """Reads and checks every flag.
+
+    Raises:
+        cli.UsageError: for the first flag that is wrong.
+    """
+    if _PRESET.value not in PRESETS:
+        raise cli.UsageError(f"--preset={_PRESET.value}: must be one of: {', '.join(PRESETS)}.")
+    preset = SETTINGS[_PRESET.value]
+    seeds = preset.seeds if _SEEDS.value is None else _SEEDS.value
+    if seeds < 1:
+        raise cli.UsageError(f"--seeds={seeds}: must be at least 1.")
+    for name in _STAGE.value:
+        if name not in STAGES:
+            raise cli.UsageError(f"--stage={name}: must be one of: {', '.join(STAGES)}.")
+    compared = frozenset(_STAGE.value or STAGES)
+    last = max(index for index, name in enumerate(STAGES) if name in compared)
+    stages = tuple(STAGES.values())[: last + 1]
+
+    available = [arm for name in STAGES if name in compared for arm in STAGES[name].arms]
+    for name in _ARM.value:
+        if name not in available:
+            raise cli.UsageError(f"--arm={name}: must be one of: {', '.join(dict.fromkeys(available))}.")
+    reference = {name: stage.reference for name, stage in STAGES.items()}
+    for entry in _REFERENCE.value:
+        name, _, arm = entry.partition("=")
+        if name not in STAGES:
+            raise cli.UsageError(f"--reference={entry}: must have the form stage=arm, with a stage of: {', '.join(STAGES)}.")
+        if arm not in STAGES[name].arms:
+            raise cli.UsageError(f"--reference={entry}: the arm must be one of: {', '.join(STAGES[name].arms)}.")
+        reference[name] = arm
+
+    fields = cli.settings(_SET.value, ["corpus", *STAGES])
+    with cli.flag("set"):
+        pseudo = Stage("corpus", *[None] * 10)._replace(presets={_PRESET.value: preset.corpus})
+        corpus_config = configure(pseudo, _PRESET.value, fields["corpus"])
+        configs = {name: configure(stage, _PRESET.value, fields[name]) for name, stage in STAGES.items()}
+    with cli.flag("meter", _METER.value):
+        meter = meters.open_meter(_METER.value)
+    known = profiles.load()
+    for name in _PROFILE.value:
+        if name not in known:
+            raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(known)}.")
+    machines = {name: known[name] for name in _PROFILE.value or known}
+
+    with cli.flag("corpus", _CORPUS.value or "(the standard library's documentation)"):
+        first = data.load_corpus(_CORPUS.value, domain="documentation", characters=corpus_config.characters)
+    with cli.flag("adapt_corpus", _ADAPT.value or "(the standard library's source code)"):
+        second = data.load_corpus(_ADAPT.value, domain="source", characters=corpus_config.adapt_characters)
+    base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
+
+    out = Path(_OUT.value)
+    rows = []
+    with cli.flag("out", out):
+        cli.writable(out)
+        if (out / "records.jsonl").exists():
+            rows = record.load(out / "records.jsonl")
+    if rows and not _RESUME.value:
+        raise cli.UsageError(f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away.")
+    return Plan(
+        preset=_PRESET.value,
+        seeds=seeds,
+        stages=stages,
+        compared=compared,
+        arms=frozenset(_ARM.value or available),
+        reference=reference,
+        configs=configs,
+        base=base,
+        corpus=fingerprint([base.documents, base.holdout, base.samples, base.samples_holdout]),
+        out=out,
+        meter=meter,
+        machines=machines,
+        min_time_s=preset.min_time_s,
+        done=record.done(rows),
+    )
+
+
+def fingerprint(content: Any) -> str:
+    """Twelve hexadecimal digits that stand for a JSON-like value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Chain:
+    """One pass through the stages for one seed: the reference pass, or one with an arm of an earlier stage swapped in."""
+
+    def __init__(self, plan: Plan, seed: int, progress: Progress, upstream: str = "reference") -> None:
+        self.plan, self.seed, self.progress, self.upstream = plan, seed, progress, upstream
+        self.rows: list[record.Record] = []
+
+    def inputs(self, stage: Stage) -> str:
+        """What a stage's problem is made of, besides the seed and `upstream`: corpus, earlier settings, earlier arms."""
+        earlier = list(STAGES)[: list(STAGES).index(stage.name)]
+        settings = [[name, plain(self.plan.configs[name]), self.plan.reference[name]] for name in earlier]
+        return fingerprint([self.plan.corpus, settings])
+
+    def place(self, stage: Stage, arm: str) -> Path:
+        """Where the artefacts are kept that a stage hands on with this arm's answer."""
+        settings = [self.inputs(stage), plain(self.plan.configs[stage.name]), self.upstream, arm]
+        return self.plan.out / "artefacts" / f"seed{self.seed}-{stage.name}-{fingerprint(settings)}"
+
+    def run_stage(self, stage: Stage, artefacts: Artefacts, arms: Sequence[str], kept: Sequence[str]) -> None:
+        """Runs the arms that have no row yet; keeps what the arms of `kept` hand on."""
+        plan, config = self.plan, self.plan.configs[stage.name]
+        problem = None
+        for arm in arms:
+            row_key = self.row_key(stage, arm)
+            row = plan.done.get(row_key)
+            if row is None or (arm in kept and not checkpoint.exists(self.place(stage, arm))):
+                if problem is None:
+                    self.say(stage, "building the problem")
+                    problem = stage.problem(self.problem_key(stage), config, artefacts)
+                self.say(stage, arm)
+                row, answer = run_arm(
+                    stage,
+                    arm,
+                    config,
+                    problem,
+                    experiment="lifecycle",
+                    preset=plan.preset,
+                    seed=self.seed,
+                    meter=plan.meter,
+                    machines=plan.machines,
+                    upstream=self.upstream,
+                    inputs=self.inputs(stage),
+                    min_time_s=plan.min_time_s,
+                )
+                if arm in kept and row.status == "ok":
+                    save(self.place(stage, arm), stage.hand_on(artefacts, problem, answer))
+                record.append(plan.out / "records.jsonl", row)
+                plan.done[row_key] = row
+            self.rows.append(row)
+            self.progress.advance(self.progress.task_ids[0])
+
+    def row_key(self, stage: Stage, arm: str) -> tuple:
+        """The key of the row that this chain would write."""
+        config = plain(self.plan.configs[stage.name]) | {"inputs": self.inputs(stage)}
+        return record.Record("lifecycle", stage.name, arm, self.seed, self.plan.preset, config, self.upstream).key
+
+    def problem_key(self, stage: Stage) -> jax.Array:
+        """The key of a stage's problem: the same in every chain of a seed, so that a swap changes the artefacts only."""
+        return jax.random.fold_in(jax.random.key(self.seed), 1000 + list(STAGES).index(stage.name))
+
+    def say(self, stage: Stage, what: str) -> None:
+        """Shows what is being done."""
+        path = "" if self.upstream == "reference" else f" after {self.upstream}"
+        self.progress.update(self.progress.task_ids[0], description=f"seed {self.seed}  {stage.name}{path}: {what}")
+
+
+ARRAYS = ("embeddings", "params", "adapted", "deployed", "gates")
+TEXTS = ("curated",)
+
+
+def save(place: Path, artefacts: Artefacts) -> None:
+    """Keeps what a stage hands on; the corpus itself is read anew by every run."""
+    values = artefacts._asdict()
+    arrays = {name: values[name] for name in ARRAYS if values[name] is not None}
+    corpus = Artefacts._fields[:4]
+    meta = {name: value for name, value in values.items() if name not in ARRAYS and name not in corpus}
+    checkpoint.save(place, arrays or None, meta)
+
+
+def restore(place: Path, base: Artefacts) -> Artefacts:
+    """What `save` kept. A fresh run reads it back as well, so that a resumed run sees the very same values."""
+    arrays, meta = checkpoint.restore(place)
+    meta |= {name: tuple(meta[name]) for name in TEXTS}
+    return base._replace(**(arrays or {}), **meta)
+
+
+def run(plan: Plan) -> list[record.Record]:
+    """Runs every missing row of the plan, stage by stage and seed by seed; returns the rows of the plan."""
+    whole = plan.compared == frozenset(STAGES) and not _ARM.value
+    chosen = {
+        stage.name: [
+            arm
+            for arm in stage.arms
+            if arm == plan.reference[stage.name] or (stage.name in plan.compared and arm in plan.arms)
+        ]
+        for stage in plan.stages
+    }
+    downstream = sum(len(plan.stages) - 1 - index for index in range(len(plan.stages))) if whole else 0
+    rows: list[record.Record] = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=cli.console) as progress:
+        progress.add_task("", total=plan.seeds * (sum(map(len, chosen.values())) + downstream))
+        for seed in range(plan.seeds):
+            chain = Chain(plan, seed, progress)
+            artefacts = plan.base
+            swaps: dict[str, Artefacts] = {}
+            for stage in plan.stages:
+                reference = plan.reference[stage.name]
+                kept = [reference, stage.swap] if whole else [reference]
+                chain.run_stage(stage, artefacts, chosen[stage.name], kept)
+                if not checkpoint.exists(chain.place(stage, reference)):
+                    break  # the reference arm failed: its row says why, and the later stages have no input
+                if whole and checkpoint.exists(chain.place(stage, stage.swap)):
+                    swaps[stage.name] = restore(chain.place(stage, stage.swap), plan.base)
+                artefacts = restore(chain.place(stage, reference), plan.base)
+            rows += chain.rows
+            for name, artefacts in swaps.items():
+                chain = Chain(plan, seed, progress, upstream=f"{name}={STAGES[name].swap}")
+                for stage in plan.stages[list(STAGES).index(name) + 1 :]:
+                    reference = plan.reference[stage.name]
+                    chain.run_stage(stage, artefacts, [reference], [reference])
+                    if not checkpoint.exists(chain.place(stage, reference)):
+                        break
+                    artefacts = restore(chain.place(stage, reference), plan.base)
+                rows += chain.rows
+    return rows
+
+
+def main() -> None:
+    """Checks the flags, runs what is missing, writes and prints the table."""
+    started = time.monotonic()
+    todo = plan()
+    cli.console.print(
+        f"lifecycle: preset {todo.preset}, {todo.seeds} seeds, {len(todo.base.documents)} documents, meter {todo.meter.name} "
+        f"({todo.meter.provenance}), {len(todo.machines)} quantum machines, records in {todo.out}"
+    )
+    rows = run(todo)
+    report.lifecycle(rows, todo.out, cli.console)
+    cli.console.print(f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
