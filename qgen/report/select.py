@@ -1,0 +1,116 @@
+"""Which records make a table: the newest run of each stage, arm by arm, paired by seed."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from qgen.record import Record
+
+REFERENCE = "reference"
+
+
+class ReportError(ValueError):
+    """Records from which the asked-for table cannot be made."""
+
+
+class Quality(NamedTuple):
+    """A stage's headline score, and the margin below which two arms are of equal quality."""
+
+    name: str
+    higher_is_better: bool
+    margin: float
+
+
+class StageFacts(NamedTuple):
+    """What a table says of a stage beside its records: the article's words, the headline score, the two chosen arms."""
+
+    title: str
+    classical: str
+    enhancement: str
+    rationale: str
+    time_scale: str
+    potential: str
+    quality: Quality
+    reference: str
+    swap: str
+
+    @property
+    def claim(self) -> str:
+        """The article's claim: time scale, potential."""
+        return f"{self.time_scale}, {self.potential}"
+
+
+class Runs(NamedTuple):
+    """The rows of one arm under one upstream: seed -> row that ended well, and the rows that did not."""
+
+    ok: Mapping[int, Record]
+    failed: tuple[Record, ...]
+
+    @property
+    def any(self) -> Record:
+        """A row that stands for all in what does not change with the seed."""
+        return next(iter(self.ok.values())) if self.ok else self.failed[0]
+
+
+def article() -> dict[str, StageFacts]:
+    """Stage name -> the facts of `article.toml`, in the order of the life."""
+    table = tomllib.loads((Path(__file__).parent / "article.toml").read_text(encoding="utf-8"))
+    return {name: StageFacts(**(entry | {"quality": Quality(**entry["quality"])})) for name, entry in table.items()}
+
+
+def latest(records: Iterable[Record], experiment: str) -> list[Record]:
+    """The rows of one experiment in its newest state.
+
+    Of several presets only that of the last row stays, and of several configs of a stage only that of the stage's last row,
+    so that arms are compared on one problem. A row that was run again replaces its older self; a failure stays only where no
+    later run of the same key ended well.
+
+    Args:
+        records: rows in the order in which they were written.
+        experiment: the experiment's name.
+
+    Raises:
+        ReportError: if the experiment has no rows.
+    """
+    rows = [record for record in records if record.experiment == experiment]
+    if not rows:
+        raise ReportError(f"There are no records of the experiment `{experiment}`.")
+    preset = rows[-1].preset
+    rows = [row for row in rows if row.preset == preset]
+    configs = {row.stage: _config(row) for row in rows}
+    newest: dict[tuple, Record] = {}
+    for row in rows:
+        if _config(row) != configs[row.stage]:
+            continue
+        if row.status == "ok" or newest.get(row.key, row).status != "ok":
+            newest[row.key] = row
+    return list(newest.values())
+
+
+def _config(row: Record) -> str:
+    return json.dumps(row.config, sort_keys=True)
+
+
+def arms(records: Iterable[Record], stage: str, upstream: str = REFERENCE) -> dict[str, Runs]:
+    """Arm name -> its rows in one stage, in order of first appearance."""
+    rows = [row for row in records if row.stage == stage and row.upstream == upstream]
+    return {
+        name: Runs(
+            ok={row.seed: row for row in sorted(rows, key=lambda row: row.seed) if row.arm == name and row.status == "ok"},
+            failed=tuple(row for row in rows if row.arm == name and row.status != "ok"),
+        )
+        for name in dict.fromkeys(row.arm for row in rows)
+    }
+
+
+def family(arm: str) -> str:
+    """The arm's family: "classical", "quantum", "inspired" or "control"."""
+    return arm.split("/", 1)[0]
+
+
+def date(profile: str) -> str:
+    """The date of a profile, "today", "mid" or "long", or the empty string for a profile without one."""
+    suffix = profile.rsplit("_", 1)[-1]
+    return suffix if suffix in ("today", "mid", "long") else ""
