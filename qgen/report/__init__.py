@@ -14,13 +14,17 @@ __all__ = ["ReportError", "StageFacts", "article", "lifecycle"]
 
 
 def lifecycle(
-    records: Iterable[Record], out: Path, console: "Console | None" = None, *, stages: Mapping[str, StageFacts] | None = None
+    records: Iterable[Record],
+    out: Path,
+    console: "Console | None" = None,
+    *,
+    stages: Mapping[str, StageFacts] | None = None,
 ) -> None:
     """Writes every table and figure of the lifecycle and prints the table and its bottom line.
 
     Args:
-        records: all rows at hand; those of the experiment "lifecycle" make the table (the newest preset and config of each
-            stage), those of the experiment "shares" give the weight of each stage in published lifecycles.
+        records: all rows at hand; those of the experiment "lifecycle" make the table (the newest preset, and the newest
+            config of each stage), those of the experiment "shares" give each stage's weight in published lifecycles.
         out: the folder that receives `tables/` and `figures/`.
         console: where to print; None prints nothing.
         stages: stage name -> its facts, in the order of the life; None takes `article()`.

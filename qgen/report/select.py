@@ -63,9 +63,9 @@ def article() -> dict[str, StageFacts]:
 def latest(records: Iterable[Record], experiment: str) -> list[Record]:
     """The rows of one experiment in its newest state.
 
-    Of several presets only that of the last row stays, and of several configs of a stage only that of the stage's last row,
-    so that arms are compared on one problem. A row that was run again replaces its older self; a failure stays only where no
-    later run of the same key ended well.
+    Of several presets only that of the last row stays, and of several configs of a stage only that of the stage's last
+    row, so that arms are compared on one problem. A row that was run again replaces its older self; a failure stays
+    only where no run of the same key ended well.
 
     Args:
         records: rows in the order in which they were written.
@@ -96,13 +96,12 @@ def _config(row: Record) -> str:
 def arms(records: Iterable[Record], stage: str, upstream: str = REFERENCE) -> dict[str, Runs]:
     """Arm name -> its rows in one stage, in order of first appearance."""
     rows = [row for row in records if row.stage == stage and row.upstream == upstream]
-    return {
-        name: Runs(
-            ok={row.seed: row for row in sorted(rows, key=lambda row: row.seed) if row.arm == name and row.status == "ok"},
-            failed=tuple(row for row in rows if row.arm == name and row.status != "ok"),
-        )
-        for name in dict.fromkeys(row.arm for row in rows)
-    }
+    result = {}
+    for name in dict.fromkeys(row.arm for row in rows):
+        own = sorted((row for row in rows if row.arm == name), key=lambda row: row.seed)
+        good = {row.seed: row for row in own if row.status == "ok"}
+        result[name] = Runs(good, tuple(row for row in own if row.status != "ok"))
+    return result
 
 
 def family(arm: str) -> str:
