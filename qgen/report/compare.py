@@ -1,8 +1,9 @@
 """Every arm of a stage against the best classical arm of equal quality: ratio of energies and probability of a saving.
 
 All uncertain numbers are drawn jointly. One draw resamples the seeds that both arms share, picks one place in the
-meter's declared range (one systematic error for all readings of the machine) and one place in the profile's distribution
-(one machine for all seeds). A quantum arm costs its projected energy plus the measured host part, and never its simulation.
+meter's declared range (one systematic error for all readings of the machine) and one place in the profile's
+distribution (one machine for all seeds). A quantum arm costs its projected energy plus the measured host part, and
+never its simulation.
 """
 
 from collections.abc import Mapping, Sequence
