@@ -1,0 +1,1 @@
+"""A small, real language model: corpus, tokenizer, transformer, training, generation, adapters and quantisation."""

@@ -1,0 +1,304 @@
+"""A decoder-only transformer: flax NNX modules, split once into a pure `apply(params, tokens, config)`.
+
+Pre-norm residual branches without biases: x + gate * attention(norm(x)), then x + gate * mlp(norm(x)); rotary positions
+(arXiv:2104.09864), RMS norm (arXiv:1910.07467), a squared-ReLU MLP (arXiv:2109.08668), a head of its own that starts at
+zero, so that an untrained model gives every token the same probability.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from qgen import check
+from qgen.types import Array, Float, Int, Key, Params
+
+ROTARY_BASE = 10_000.0
+MASKED = -1e30
+"""What a hidden position's score becomes: finite, so that no softmax can meet inf - inf, in bfloat16 as well."""
+
+Gates = Float[Array, " branches"] | Sequence[float]
+"""One factor per residual branch: an array is traced; in a tuple of numbers a zero takes the branch out of the program."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The architecture; hashable, so that it can be a static argument of jit.
+
+    Attributes:
+        vocabulary: number of tokens.
+        context: the most positions that one sequence can have.
+        width: features of the residual stream.
+        depth: blocks, each of one attention and one MLP branch.
+        heads: attention heads; they divide the width into an even number of features each.
+        mlp_ratio: hidden features of the MLP per feature of the residual stream.
+        dropout: share of each branch's output that training sets to zero.
+    """
+
+    vocabulary: int
+    context: int
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses sizes below 1, odd head widths and dropout outside [0, 1)."""
+        for name in ("vocabulary", "context", "width", "depth", "heads"):
+            check.at_least(name, getattr(self, name), 1)
+        check.positive("mlp_ratio", self.mlp_ratio)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"Argument `dropout` must lie in [0, 1), but is {self.dropout}.")
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"Argument `width` must be a multiple of 2 * heads = {2 * self.heads}, but is {self.width}."
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Features of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def hidden(self) -> int:
+        """Hidden features of the MLP."""
+        return max(1, round(self.mlp_ratio * self.width))
+
+
+class Cache(NamedTuple):
+    """Keys and values of every block so far.
+
+    Attributes:
+        keys: [depth, batch, context, heads, head_width], rotated.
+        values: the same shape.
+    """
+
+    keys: Float[Array, "depth batch context heads head_width"]
+    values: Float[Array, "depth batch context heads head_width"]
+
+
+class _Attention(nnx.Module):
+    def __init__(self, config: Config, rngs: nnx.Rngs):
+        width, std = config.width, config.width**-0.5
+        self.config = config
+        self.qkv = nnx.Linear(width, 3 * width, use_bias=False, kernel_init=_normal(std), rngs=rngs)
+        # Branches that add nothing at first let deep and shallow models start at one learning rate (arXiv:1901.09321).
+        self.out = nnx.Linear(width, width, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
+
+    def __call__(self, x: Array, positions: Array, mask: Array, cache: tuple[Array, Array] | None):
+        batch, time, width = x.shape
+        heads = (batch, time, self.config.heads, self.config.head_width)
+        q, k, v = (part.reshape(heads) for part in jnp.split(self.qkv(x), 3, axis=-1))
+        q, k = _rotate(q, positions), _rotate(k, positions)
+        if cache is not None:
+            k, v = (
+                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), positions[0], axis=1)
+                for old, new in zip(cache, (k, v), strict=True)
+            )
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * self.config.head_width**-0.5
+        weights = jax.nn.softmax(jnp.where(mask[None, None], scores.astype(jnp.float32), MASKED), axis=-1).astype(
+            v.dtype
+        )
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+        return self.out(mixed.reshape(batch, time, width)), (k, v)
+
+
+class _Mlp(nnx.Module):
+    def __init__(self, config: Config, rngs: nnx.Rngs):
+        self.up = nnx.Linear(
+            config.width, config.hidden, use_bias=False, kernel_init=_normal(config.width**-0.5), rngs=rngs
+        )
+        self.down = nnx.Linear(
+            config.hidden, config.width, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def __call__(self, x: Array) -> Array:
+        return self.down(jnp.square(jax.nn.relu(self.up(x))))
+
+
+class _Block(nnx.Module):
+    def __init__(self, config: Config, rngs: nnx.Rngs):
+        self.attention = _Attention(config, rngs)
+        self.mlp = _Mlp(config, rngs)
+
+
+class _Transformer(nnx.Module):
+    def __init__(self, config: Config, rngs: nnx.Rngs):
+        self.config = config
+        self.embed = nnx.Embed(config.vocabulary, config.width, embedding_init=_normal(1.0), rngs=rngs)
+        for layer in range(config.depth):
+            setattr(self, f"block_{layer}", _Block(config, rngs))
+        self.head = nnx.Linear(
+            config.width, config.vocabulary, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def __call__(self, tokens: Array, start: Array | int, cache: Cache | None, gates: Gates | None, key: Key | None):
+        """Hidden states before the head [batch, time, width], and the cache with the new keys and values."""
+        config = self.config
+        positions = start + jnp.arange(tokens.shape[1])
+        seen = positions if cache is None else jnp.arange(config.context)
+        mask = seen[None, :] <= positions[:, None]
+        x = self.embed(tokens)
+        keys, values = [], []
+        for layer in range(config.depth):
+            block = getattr(self, f"block_{layer}")
+            old = None if cache is None else (cache.keys[layer], cache.values[layer])
+            for place in (0, 1):
+                branch = 2 * layer + place
+                gate = None if gates is None else gates[branch]
+                if isinstance(gate, int | float) and gate == 0:
+                    if place == 0 and old is not None:
+                        keys.append(old[0])
+                        values.append(old[1])
+                    continue
+                if place == 0:
+                    change, (k, v) = block.attention(_norm(x), positions, mask, old)
+                    keys.append(k)
+                    values.append(v)
+                else:
+                    change = block.mlp(_norm(x))
+                if key is not None and config.dropout > 0:
+                    kept = jax.random.bernoulli(jax.random.fold_in(key, branch), 1 - config.dropout, change.shape)
+                    change = jnp.where(kept, change / (1 - config.dropout), 0)
+                x = x + (change if gate is None else jnp.asarray(gate, x.dtype) * change)
+        filled = None if cache is None else Cache(jnp.stack(keys), jnp.stack(values))
+        return _norm(x), filled
+
+
+def _normal(std: float):
+    return nnx.initializers.normal(std)
+
+
+def _norm(x: Float[Array, "batch time width"]) -> Array:
+    """Unit root mean square, without learned factors: the matrices that read the result can hold them."""
+    wide = x.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def _rotate(x: Float[Array, "batch time heads features"], positions: Int[Array, " time"]) -> Array:
+    """Turns the feature pairs (i, i + features/2) by angles that grow with the position."""
+    half = x.shape[-1] // 2
+    rates = ROTARY_BASE ** (-np.arange(half, dtype=np.float32) / half)
+    angles = (positions[:, None] * rates[None, :])[None, :, None, :]
+    cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+@functools.lru_cache
+def _graph(config: Config) -> nnx.GraphDef:
+    """The static half of the split model; built once per architecture, without computing any parameter."""
+    return nnx.split(nnx.eval_shape(lambda: _Transformer(config, nnx.Rngs(0))))[0]
+
+
+def _model(params: Params, config: Config) -> _Transformer:
+    return nnx.merge(_graph(config), nnx.State(params))
+
+
+def init(key: Key, config: Config, embeddings: Float[Array, "vocabulary features"] | None = None) -> Params:
+    """Fresh parameters, float32, as nested dicts of arrays.
+
+    Args:
+        key: the random key.
+        config: the architecture.
+        embeddings: item embeddings to start the token embedding from. They are scaled to unit root mean square; more
+            features than the width are projected on the leading singular directions, fewer are filled up at random.
+
+    Returns:
+        The parameters; `params["embed"]["embedding"]` has shape [vocabulary, width].
+
+    Raises:
+        ValueError: if `embeddings` does not have one row per token.
+    """
+    params = nnx.to_pure_dict(nnx.split(_Transformer(config, nnx.Rngs(params=key)))[1])
+    if embeddings is not None:
+        check.shape("embeddings", embeddings, (config.vocabulary, None))
+        given = jnp.asarray(embeddings, jnp.float32)
+        if given.shape[1] > config.width:
+            _, _, directions = jnp.linalg.svd(given, full_matrices=False)
+            given = given @ directions[: config.width].T
+        given = given / jnp.maximum(jnp.sqrt(jnp.mean(jnp.square(given))), 1e-12)
+        params["embed"]["embedding"] = params["embed"]["embedding"].at[:, : given.shape[1]].set(given)
+    return params
+
+
+def apply(
+    params: Params,
+    tokens: Int[Array, "batch time"],
+    config: Config,
+    *,
+    gates: Gates | None = None,
+    features: bool = False,
+    key: Key | None = None,
+) -> Float[Array, "batch time out"]:
+    """Logits of the next token at every position.
+
+    Args:
+        params: what `init` made, in float32, bfloat16 or float16; the computation runs in their type.
+        tokens: token ids, at most `context` per row.
+        config: the architecture.
+        gates: factor of each residual branch, [2 * depth], in the order attention_0, mlp_0, attention_1, ...
+        features: return the normalised hidden states [batch, time, width] that the head reads, instead of logits.
+        key: switches dropout on; None is evaluation.
+
+    Returns:
+        Logits [batch, time, vocabulary] in float32, or features in the type of the parameters.
+
+    Raises:
+        ValueError: if a row is longer than `context` or `gates` does not have 2 * depth entries.
+    """
+    check.within("tokens.shape[1]", tokens.shape[1], 1, config.context)
+    _check_gates(gates, config)
+    model = _model(params, config)
+    hidden, _ = model(tokens, 0, None, gates, key)
+    return hidden if features else model.head(hidden).astype(jnp.float32)
+
+
+def empty_cache(config: Config, batch: int, dtype: jnp.dtype = jnp.float32) -> Cache:
+    """A cache that has seen nothing."""
+    shape = (config.depth, batch, config.context, config.heads, config.head_width)
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+
+def extend(
+    params: Params,
+    tokens: Int[Array, "batch time"],
+    start: Int[Array, ""] | int,
+    cache: Cache,
+    config: Config,
+    *,
+    gates: Gates | None = None,
+) -> tuple[Float[Array, "batch vocabulary"], Cache]:
+    """Reads `tokens` at positions start, start + 1, ... on top of a cache.
+
+    Args:
+        params: as in `apply`.
+        tokens: the new tokens; `start + time` must not pass `context` (a traced start cannot be checked).
+        start: how many tokens the cache has seen.
+        cache: keys and values of those tokens.
+        config: the architecture.
+        gates: as in `apply`.
+
+    Returns:
+        Logits that follow the last token, float32, and the extended cache.
+    """
+    _check_gates(gates, config)
+    model = _model(params, config)
+    hidden, cache = model(tokens, start, cache, gates, None)
+    return model.head(hidden[:, -1]).astype(jnp.float32), cache
+
+
+def size(params: Params) -> int:
+    """Number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _check_gates(gates: Gates | None, config: Config) -> None:
+    if gates is not None and len(gates) != 2 * config.depth:
+        raise ValueError(f"Argument `gates` must have 2 * depth = {2 * config.depth} entries, but has {len(gates)}.")
