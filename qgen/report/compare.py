@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qgen.record import Record
-from qgen.report import select, statistics
+from qgen.report import draws, select, statistics
 from qgen.report.select import ReportError, Runs, StageFacts
 from qgen.report.statistics import Interval
 
@@ -189,9 +189,9 @@ def compare(arm: str, runs: Runs, best: Runs | None, facts: StageFacts) -> Compa
     shared = _shared(runs, best) if best else []
     if not best or not shared:
         return line
-    weights, place, _ = _draws(len(shared))
-    ratio = _measured_draws(runs, shared, weights, place) / _measured_draws(best, shared, weights, place)
-    return line._replace(ratio=statistics.summary(ratio))
+    sample = draws.joint(len(shared))
+    own, rival = (draws.measured([arm.ok[seed].measured for seed in shared], sample) for arm in (runs, best))
+    return line._replace(ratio=statistics.summary(own / rival))
 
 
 def project(runs: Runs, best: Runs | None, facts: StageFacts, profile: str) -> Projection:
@@ -207,54 +207,28 @@ def project(runs: Runs, best: Runs | None, facts: StageFacts, profile: str) -> P
     if not able.ok:
         reasons = [row.projected[profile].get("reason", "") for row in runs.ok.values() if profile in row.projected]
         return Projection(reason=reasons[0])
-    weights, place, scores = _draws(len(able.ok))
-    energy = statistics.summary(_projected_draws(able, list(able.ok), profile, weights, place, scores))
-    shared = _shared(able, best) if best else []
-    if not best or not shared:
+    energy = statistics.summary(draws.projected(list(able.ok.values()), profile, draws.joint(len(able.ok))))
+    if not best or not _shared(able, best):
         return Projection(energy)
-    weights, place, scores = _draws(len(shared))
-    quantum = _projected_draws(able, shared, profile, weights, place, scores)
-    classical = _measured_draws(best, shared, weights, place)
-    equal = _not_below(weights @ _advantage(able, best, shared, facts), facts)
-    cheaper = quantum < classical
-    return Projection(
-        energy, statistics.summary(quantum / classical), float(np.mean(cheaper & equal)), float(np.mean(cheaper))
-    )
+    ratio, equal = ratio_draws(able, best, facts, profile)
+    cheaper = ratio < 1
+    return Projection(energy, statistics.summary(ratio), float(np.mean(cheaper & equal)), float(np.mean(cheaper)))
 
 
 def ratio_draws(runs: Runs, best: Runs, facts: StageFacts, profile: str) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of the energy ratio on one machine, and in which of them the quality is equal, both [DRAWS]."""
+    """Energy on one machine over that of the best classical arm, and whether the quality is equal; one entry per draw.
+
+    Args:
+        runs: the rows of an arm that the machine can run.
+        best: the rows of the best classical arm, with at least one seed of `runs`.
+        facts: the stage's facts.
+        profile: the machine's name.
+    """
     shared = _shared(runs, best)
-    weights, place, scores = _draws(len(shared))
-    quantum = _projected_draws(runs, shared, profile, weights, place, scores)
-    ratio = quantum / _measured_draws(best, shared, weights, place)
-    return ratio, _not_below(weights @ _advantage(runs, best, shared, facts), facts)
-
-
-def _draws(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of the seeds, place in the meter's range, normal scores of the machine: the same for every arm."""
-    rng = np.random.default_rng(20_820)
-    place, scores = rng.uniform(-1, 1, statistics.DRAWS), rng.standard_normal(statistics.DRAWS)
-    return statistics.resampled(rng, n), place, scores
-
-
-def _measured_draws(runs: Runs, seeds: Sequence[int], weights: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return _mean_draws([runs.ok[seed].measured for seed in seeds], weights, place)
-
-
-def _mean_draws(fields: Sequence[Mapping], weights: np.ndarray, place: np.ndarray) -> np.ndarray:
-    ranges = [(field["energy_j"], field["energy_low_j"], field["energy_high_j"]) for field in fields]
-    values = [statistics.within_range(*bounds, place) for bounds in ranges]
-    return np.sum(weights * np.stack(values, axis=1), axis=1)
-
-
-def _projected_draws(
-    runs: Runs, seeds: Sequence[int], profile: str, weights: np.ndarray, place: np.ndarray, scores: np.ndarray
-) -> np.ndarray:
-    rows = [runs.ok[seed] for seed in seeds]
-    values = [statistics.redrawn(row.projected[profile]["energy_j"], scores) for row in rows]
-    quantum = np.sum(weights * np.stack(values, axis=1), axis=1)
-    return quantum + _mean_draws([row.host for row in rows], weights, place) if rows[0].host else quantum
+    sample = draws.joint(len(shared))
+    quantum = draws.projected([runs.ok[seed] for seed in shared], profile, sample)
+    classical = draws.measured([best.ok[seed].measured for seed in shared], sample)
+    return quantum / classical, _not_below(sample.weights @ _advantage(runs, best, shared, facts), facts)
 
 
 def _shared(runs: Runs, other: Runs) -> list[int]:

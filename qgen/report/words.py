@@ -6,7 +6,16 @@ import re
 from qgen.report.statistics import Interval
 
 _PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E", 21: "Z"}
-_ESCAPES = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "$": r"\$"}
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+}
 _SYMBOLS = {"µ": r"$\mu$", "±": r"$\pm$", "×": r"$\times$", "†": r"$^\dagger$", "≥": r"$\ge$", "≤": r"$\le$", "–": "--"}
 
 
