@@ -1,8 +1,8 @@
 """Fixed Hamming weight: states on the C(n, k) strings with k ones instead of 2^n, for weight-preserving circuits.
 
-A choice of k out of n things (which blocks of a network to remove, which documents to keep) needs no penalty term when
-the circuit never leaves the strings of weight k: it starts in the Dicke state, its phases are diagonal, and its mixer is
-made of XY gates exp(-i b (XX + YY) / 2), which only swap a one and a zero (Hadfield et al., arXiv 1709.03489).
+A choice of k out of n things (which blocks of a network to remove, which documents to keep) needs no penalty term
+when the circuit never leaves the strings of weight k: it starts in the Dicke state, its phases are diagonal, and its
+mixer is made of XY gates exp(-i b (XX + YY) / 2), which only swap a one and a zero (Hadfield et al., arXiv 1709.03489).
 """
 
 import functools
@@ -11,8 +11,10 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qgen import check
+from qgen.circuits.circuit import Angle, Circuit, Op, gate
 from qgen.types import Array, Complex, Float, Int
 
 MIXERS = ("ring", "full", "exact")
@@ -165,6 +167,61 @@ def expand(state: Complex[Array, " size"], n: int, k: int) -> Complex[Array, " f
     """The full state of length 2^n that the sector's amplitudes stand for."""
     check.shape("state", state, (math.comb(n, k),))
     return jnp.zeros(2**n, dtype=state.dtype).at[jnp.asarray(numbers(n, k))].set(state)
+
+
+def dicke(n: int, k: int) -> Circuit:
+    """The circuit that prepares the Dicke state, with O(n k) gates and depth O(n) (arXiv 1904.07358).
+
+    Args:
+        n: qubits.
+        k: ones, from 1 to n - 1 (the other two are basis states).
+    """
+    check.at_least("n", n, 2)
+    check.within("k", k, 1, n - 1)
+    ops = [gate("x", wire) for wire in range(n - k, n)]
+    for size in range(n, 1, -1):
+        # Splits the last of `size` qubits off: it holds a one with the right chance, and the ones before it close up.
+        last = size - 1
+        for ones in range(1, min(k, size - 1) + 1):
+            target = last - ones
+            angle = 2 * math.acos(math.sqrt(ones / size))
+            controls = (last,) if ones == 1 else (target + 1, last)
+            ops += [
+                gate("cx", (target, last)),
+                gate("ry", target, angle, controls=controls),
+                gate("cx", (target, last)),
+            ]
+    return Circuit(n, tuple(ops))
+
+
+def circuit(linear: ArrayLike, quadratic: ArrayLike, k: int, layers: int, mixer: str = "full") -> Circuit:
+    """The circuit whose state `qaoa` computes, up to a global phase: Dicke state, RZ and RZZ phases, XY gates.
+
+    Args:
+        linear: linear part of the energy, [n].
+        quadratic: quadratic part, [n, n].
+        k: ones, from 1 to n - 1.
+        layers: QAOA layers; the parameters are the gammas, then the betas, [2 * layers].
+        mixer: "ring" or "full".
+
+    Raises:
+        ValueError: for the mixer "exact", which no short circuit realises.
+    """
+    linear, quadratic = np.asarray(linear, dtype=float), np.asarray(quadratic, dtype=float)
+    n = linear.shape[0]
+    check.shape("quadratic", quadratic, (n, n))
+    check.at_least("layers", layers, 1)
+    check.one_of("mixer", mixer, [name for name in MIXERS if name != "exact"])
+    couplings = 0.5 * (quadratic + quadratic.T)
+    couplings, diagonal = couplings - np.diag(np.diag(couplings)), np.diag(couplings)
+    # x = (1 - z) / 2 turns bits into the signs that RZ and RZZ see.
+    fields = -0.5 * (linear + 0.5 * diagonal) - 0.25 * couplings.sum(axis=1)
+    ops: list[Op] = []
+    for layer in range(layers):
+        ops += [gate("rz", i, Angle(layer, 2 * float(fields[i]))) for i in range(n)]
+        ops += [gate("rzz", pair, Angle(layer, 0.5 * float(couplings[pair]))) for pair in pairs(n, "full")]
+        ops += [gate("rxy", pair, Angle(layers + layer, -2.0)) for pair in pairs(n, mixer)]
+    return dicke(n, k) + Circuit(n, tuple(ops))
 
 
 @functools.lru_cache(maxsize=8)

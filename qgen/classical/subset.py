@@ -1,4 +1,4 @@
-"""Choosing k of n things to make E(x) = linear . x + x . quadratic . x / 2 small: the classical rivals of QAOA and annealers.
+"""Choosing k of n things to make E(x) = linear . x + x . quadratic . x / 2 small: the rivals of QAOA and annealers.
 
 Every search returns a Found: the best string and how often one independent try ended on it, so that solvers with
 different budgets are compared by their chance per try.
@@ -75,7 +75,9 @@ def greedy(problem: Quadratic, k: int) -> Found:
     n = _size(problem, k)
     x = jnp.zeros(n, dtype=jnp.int32)
     for _ in range(k):
-        gain = problem.linear + 0.5 * jnp.diagonal(problem.quadratic) + problem.quadratic @ x.astype(problem.linear)
+        gain = (
+            problem.linear + 0.5 * jnp.diagonal(problem.quadratic) + problem.quadratic @ x.astype(problem.linear.dtype)
+        )
         x = x.at[jnp.argmin(jnp.where(x == 1, jnp.inf, gain))].set(1)
     return best(problem, x[None])
 
