@@ -8,7 +8,6 @@ zero, so that an untrained model gives every token the same probability.
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +15,11 @@ import numpy as np
 from flax import nnx
 
 from qgen import check
+from qgen.lm import weights
 from qgen.types import Array, Float, Int, Key, Params
 
 ROTARY_BASE = 10_000.0
+BRANCH_SCALE, HEAD_SCALE = 0.0, 0.0
 MASKED = -1e30
 """What a hidden position's score becomes: finite, so that no softmax can meet inf - inf, in bfloat16 as well."""
 
@@ -71,52 +72,52 @@ class Config:
         return max(1, round(self.mlp_ratio * self.width))
 
 
-class Cache(NamedTuple):
-    """Keys and values of every block so far.
+Cache = tuple[tuple[Float[Array, "batch context heads features"], Float[Array, "batch context heads features"]], ...]
+"""Rotated keys, and values, of every block."""
 
-    Attributes:
-        keys: [depth, batch, context, heads, head_width], rotated.
-        values: the same shape.
-    """
 
-    keys: Float[Array, "depth batch context heads head_width"]
-    values: Float[Array, "depth batch context heads head_width"]
+class _Linear(nnx.Module):
+    def __init__(self, n_in: int, n_out: int, scale: float, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(jax.random.normal(rngs.params(), (n_in, n_out)) * scale * n_in**-0.5)
+
+    def __call__(self, x: Array) -> Array:
+        return weights.product(x, self.kernel.get_value())
+
+
+class _Embed(nnx.Module):
+    def __init__(self, n_rows: int, width: int, rngs: nnx.Rngs):
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (n_rows, width)))
+
+    def __call__(self, tokens: Array) -> Array:
+        return weights.rows(self.embedding.get_value(), tokens)
 
 
 class _Attention(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
-        width, std = config.width, config.width**-0.5
         self.config = config
-        self.qkv = nnx.Linear(width, 3 * width, use_bias=False, kernel_init=_normal(std), rngs=rngs)
-        # Branches that add nothing at first let deep and shallow models start at one learning rate (arXiv:1901.09321).
-        self.out = nnx.Linear(width, width, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.qkv = _Linear(config.width, 3 * config.width, 1.0, rngs)
+        self.out = _Linear(config.width, config.width, BRANCH_SCALE, rngs)
 
-    def __call__(self, x: Array, positions: Array, mask: Array, cache: tuple[Array, Array] | None):
+    def __call__(self, x: Array, positions: Array, mask: Array, past: tuple[Array, Array] | None):
         batch, time, width = x.shape
         heads = (batch, time, self.config.heads, self.config.head_width)
         q, k, v = (part.reshape(heads) for part in jnp.split(self.qkv(x), 3, axis=-1))
         q, k = _rotate(q, positions), _rotate(k, positions)
-        if cache is not None:
+        if past is not None:
             k, v = (
                 jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), positions[0], axis=1)
-                for old, new in zip(cache, (k, v), strict=True)
+                for old, new in zip(past, (k, v), strict=True)
             )
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * self.config.head_width**-0.5
-        weights = jax.nn.softmax(jnp.where(mask[None, None], scores.astype(jnp.float32), MASKED), axis=-1).astype(
-            v.dtype
-        )
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k).astype(jnp.float32) * self.config.head_width**-0.5
+        share = jax.nn.softmax(jnp.where(mask[None, None], scores, MASKED), axis=-1).astype(v.dtype)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", share, v)
         return self.out(mixed.reshape(batch, time, width)), (k, v)
 
 
 class _Mlp(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
-        self.up = nnx.Linear(
-            config.width, config.hidden, use_bias=False, kernel_init=_normal(config.width**-0.5), rngs=rngs
-        )
-        self.down = nnx.Linear(
-            config.hidden, config.width, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs
-        )
+        self.up = _Linear(config.width, config.hidden, 1.0, rngs)
+        self.down = _Linear(config.hidden, config.width, BRANCH_SCALE, rngs)
 
     def __call__(self, x: Array) -> Array:
         return self.down(jnp.square(jax.nn.relu(self.up(x))))
@@ -131,48 +132,39 @@ class _Block(nnx.Module):
 class _Transformer(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
         self.config = config
-        self.embed = nnx.Embed(config.vocabulary, config.width, embedding_init=_normal(1.0), rngs=rngs)
+        self.embed = _Embed(config.vocabulary, config.width, rngs)
         for layer in range(config.depth):
             setattr(self, f"block_{layer}", _Block(config, rngs))
-        self.head = nnx.Linear(
-            config.width, config.vocabulary, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs
-        )
+        self.head = _Linear(config.width, config.vocabulary, HEAD_SCALE, rngs)
 
     def __call__(self, tokens: Array, start: Array | int, cache: Cache | None, gates: Gates | None, key: Key | None):
-        """Hidden states before the head [batch, time, width], and the cache with the new keys and values."""
+        """Hidden states before the head, [batch, time, width], and the cache with the new keys and values."""
         config = self.config
         positions = start + jnp.arange(tokens.shape[1])
-        seen = positions if cache is None else jnp.arange(config.context)
-        mask = seen[None, :] <= positions[:, None]
+        visible = positions if cache is None else jnp.arange(config.context)
+        mask = visible[None, :] <= positions[:, None]
+        pasts = [None] * config.depth if cache is None else list(cache)
+
+        def add(x: Array, branch: int, change: Array) -> Array:
+            if key is not None and config.dropout > 0:
+                kept = jax.random.bernoulli(jax.random.fold_in(key, branch), 1 - config.dropout, change.shape)
+                change = jnp.where(kept, change / (1 - config.dropout), 0)
+            return x + (change if gates is None else jnp.asarray(gates[branch], x.dtype) * change)
+
         x = self.embed(tokens)
-        keys, values = [], []
         for layer in range(config.depth):
             block = getattr(self, f"block_{layer}")
-            old = None if cache is None else (cache.keys[layer], cache.values[layer])
-            for place in (0, 1):
-                branch = 2 * layer + place
-                gate = None if gates is None else gates[branch]
-                if isinstance(gate, int | float) and gate == 0:
-                    if place == 0 and old is not None:
-                        keys.append(old[0])
-                        values.append(old[1])
-                    continue
-                if place == 0:
-                    change, (k, v) = block.attention(_norm(x), positions, mask, old)
-                    keys.append(k)
-                    values.append(v)
-                else:
-                    change = block.mlp(_norm(x))
-                if key is not None and config.dropout > 0:
-                    kept = jax.random.bernoulli(jax.random.fold_in(key, branch), 1 - config.dropout, change.shape)
-                    change = jnp.where(kept, change / (1 - config.dropout), 0)
-                x = x + (change if gate is None else jnp.asarray(gate, x.dtype) * change)
-        filled = None if cache is None else Cache(jnp.stack(keys), jnp.stack(values))
-        return _norm(x), filled
+            if not _closed(gates, 2 * layer):
+                change, pasts[layer] = block.attention(_norm(x), positions, mask, pasts[layer])
+                x = add(x, 2 * layer, change)
+            if not _closed(gates, 2 * layer + 1):
+                x = add(x, 2 * layer + 1, block.mlp(_norm(x)))
+        return _norm(x), tuple(pasts)
 
 
-def _normal(std: float):
-    return nnx.initializers.normal(std)
+def _closed(gates: Gates | None, branch: int) -> bool:
+    """Whether a gate is known to be 0 while the program is built."""
+    return isinstance(gates, tuple | list) and gates[branch] == 0
 
 
 def _norm(x: Float[Array, "batch time width"]) -> Array:
@@ -198,7 +190,7 @@ def _graph(config: Config) -> nnx.GraphDef:
 
 
 def _model(params: Params, config: Config) -> _Transformer:
-    return nnx.merge(_graph(config), nnx.State(params))
+    return nnx.merge(_graph(config), nnx.State(weights.unpack(params)))
 
 
 def init(key: Key, config: Config, embeddings: Float[Array, "vocabulary features"] | None = None) -> Params:
@@ -260,10 +252,11 @@ def apply(
     return hidden if features else model.head(hidden).astype(jnp.float32)
 
 
-def empty_cache(config: Config, batch: int, dtype: jnp.dtype = jnp.float32) -> Cache:
-    """A cache that has seen nothing."""
-    shape = (config.depth, batch, config.context, config.heads, config.head_width)
-    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+def empty_cache(params: Params, config: Config, batch: int) -> Cache:
+    """A cache that has seen nothing, in the type that the model computes in."""
+    dtype = weights.rows(weights.unpack(params["embed"]["embedding"]), jnp.zeros(1, jnp.int32)).dtype
+    shape = (batch, config.context, config.heads, config.head_width)
+    return tuple((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.depth))
 
 
 def extend(

@@ -1,0 +1,41 @@
+"""Smaller numbers for a trained model: real smaller buffers, which `transformer.apply` and `generate` use as they are."""
+
+import jax
+import jax.numpy as jnp
+
+from qgen.lm.lora import kernels
+from qgen.types import Array, Float, Params
+
+LEVELS = 127
+"""Largest int8 magnitude in use; the range stays symmetric."""
+
+
+def cast(params: Params, dtype: jnp.dtype) -> Params:
+    """Every parameter in another float type, such as jnp.bfloat16 or jnp.float16; the computation runs in it as well."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def int8(params: Params) -> Params:
+    """Every matrix as int8 with one float32 scale per output feature (per row of the embedding): max |w| / 127.
+
+    Rounding to the nearest level leaves an error of at most half a scale. Activations stay float32.
+    """
+    result = jax.tree.map(lambda leaf: leaf, params)
+    result["embed"]["embedding"] = _quantise(params["embed"]["embedding"], axis=1)
+    result["head"]["kernel"] = _quantise(params["head"]["kernel"], axis=0)
+    for place, kernel in kernels(params).items():
+        block, part, name = place.split("/")
+        result[block][part][name]["kernel"] = _quantise(kernel, axis=0)
+    return result
+
+
+def _quantise(matrix: Float[Array, "rows columns"], axis: int) -> dict[str, Array]:
+    matrix = matrix.astype(jnp.float32)
+    largest = jnp.max(jnp.abs(matrix), axis=axis, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1.0) / LEVELS
+    return {"int8": jnp.round(matrix / scale).astype(jnp.int8), "scale": scale}
+
+
+def nbytes(params: Params) -> int:
+    """Bytes of all parameters in memory."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(params))

@@ -1,0 +1,60 @@
+"""How a matrix of the model may be stored: as an array, as int8 with scales, or with a low-rank addition.
+
+In the parameters, which are nested dicts of arrays, a stored matrix is an array or a small dict of arrays:
+`{"int8": [in, out], "scale": [1, out]}` stands for int8 * scale, and `{"base": [in, out], "a": [in, rank], "b": [rank,
+out]}` for base + a @ b, computed as two thin products beside the wide one. Both survive a checkpoint.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from qgen.types import Array, Float, Int, Params
+
+
+class Int8(NamedTuple):
+    """A matrix as int8 and one scale per output feature, [1, out]; for an embedding one per row, [rows, 1]."""
+
+    int8: Int[Array, "rows columns"]
+    scale: Float[Array, "..."]
+
+    def product(self, x: Array) -> Array:
+        """x @ matrix; the scale multiplies the small result instead of the matrix."""
+        return (x @ self.int8.astype(x.dtype)) * self.scale.reshape((1,) * (x.ndim - 1) + (-1,)).astype(x.dtype)
+
+    def rows(self, places: Array) -> Array:
+        """Rows of the matrix, in the type of the scale."""
+        return self.int8[places].astype(self.scale.dtype) * self.scale[places]
+
+
+class Adapted(NamedTuple):
+    """A matrix and a low-rank addition."""
+
+    base: Float[Array, "in out"] | Int8
+    a: Float[Array, "in rank"]
+    b: Float[Array, "rank out"]
+
+    def product(self, x: Array) -> Array:
+        """x @ base + (x @ a) @ b."""
+        return product(x, self.base) + (x @ self.a) @ self.b
+
+
+STORED: dict[frozenset[str], type[Int8] | type[Adapted]] = {frozenset(kind._fields): kind for kind in (Int8, Adapted)}
+
+
+def product(x: Array, matrix: Array | Int8 | Adapted) -> Array:
+    """x @ matrix over the last axis of x, however the matrix is stored."""
+    return matrix.product(x) if isinstance(matrix, Int8 | Adapted) else x @ matrix
+
+
+def rows(matrix: Array | Int8, places: Array) -> Array:
+    """Rows of a stored matrix (an embedding lookup)."""
+    return matrix.rows(places) if isinstance(matrix, Int8) else matrix[places]
+
+
+def unpack(params: Params) -> Any:
+    """Nested dicts in which the small dicts of stored matrices have become Int8 and Adapted values."""
+    if not isinstance(params, Mapping):
+        return params
+    inner = {name: unpack(value) for name, value in params.items()}
+    kind = STORED.get(frozenset(inner))
+    return inner if kind is None else kind(**inner)
