@@ -1,0 +1,144 @@
+"""Grover search and Dürr-Høyer minimum finding over a table of N values, simulated exactly on N amplitudes."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qgen import check
+from qgen.circuits import Circuit, gate
+from qgen.method import Info, Method
+from qgen.types import Array, Bool, Float, Int, Key
+
+GROWTH = 6 / 5
+"""How fast the range of the iteration number grows after a failed measurement: any number in (1, 4/3) will do (quant-ph/9605034)."""
+
+
+def amplitudes(marked: Bool[Array, "items"], iterations: int | Int[Array, ""]) -> Float[Array, "items"]:
+    """The state of Grover's algorithm after some iterations; its amplitudes are real.
+
+    One iteration flips the sign of the marked items and then reflects every amplitude about the mean.
+
+    Args:
+        marked: which of the N basis states the oracle marks; N need not be a power of two (the state is then uniform
+            over the N items only).
+        iterations: Grover iterations, each one call of the oracle.
+
+    Returns:
+        The N amplitudes.
+
+    References:
+        Grover, quant-ph/9605043.
+    """
+    n_items = marked.shape[0]
+    sign = jnp.where(marked, -1.0, 1.0)
+
+    def iterate(_: Array, state: Array) -> Array:
+        flipped = sign * state
+        return 2 * flipped.mean() - flipped
+
+    return jax.lax.fori_loop(0, iterations, iterate, jnp.full(n_items, 1 / math.sqrt(n_items)))
+
+
+def success_probability(n_items: int, n_marked: int, iterations: int) -> float:
+    """The probability that Grover's algorithm measures a marked item: sin^2((2 t + 1) asin sqrt(M / N)).
+
+    Args:
+        n_items: N, at least 1.
+        n_marked: M, from 0 to N.
+        iterations: t, at least 0.
+
+    Raises:
+        ValueError: for counts outside these ranges.
+
+    References:
+        Boyer, Brassard, Høyer and Tapp, quant-ph/9605034.
+    """
+    check.at_least("n_items", n_items, 1)
+    check.within("n_marked", n_marked, 0, n_items)
+    check.at_least("iterations", iterations, 0)
+    return math.sin((2 * iterations + 1) * math.asin(math.sqrt(n_marked / n_items))) ** 2
+
+
+class Search(NamedTuple):
+    """The problem of `minimum`.
+
+    Attributes:
+        losses: the table that the oracle compares; a quantum machine would evaluate it in superposition.
+        budget: evaluations of the loss that may be spent, coherent and single ones together.
+    """
+
+    losses: Float[Array, "items"]
+    budget: Int[Array, ""]
+
+
+class State(NamedTuple):
+    """The state of `minimum`.
+
+    Attributes:
+        best: the index of the least loss that was seen.
+        reach: the iteration number is drawn below it.
+        coherent: oracle calls in superposition so far, one per Grover iteration.
+        evaluations: measured items whose loss was evaluated one by one so far.
+        seen: which items were evaluated one by one.
+    """
+
+    best: Int[Array, ""]
+    reach: Float[Array, ""]
+    coherent: Int[Array, ""]
+    evaluations: Int[Array, ""]
+    seen: Bool[Array, "items"]
+
+
+def minimum(*, amplify: bool = True) -> Method:
+    """Dürr-Høyer minimum finding: Grover search for any item below the best one so far, again and again.
+
+    The number of marked items is unknown, so each step draws the number of iterations below a reach that grows by
+    `GROWTH` up to sqrt(N) after a failure and falls back to 1 after a success. The measured item is evaluated on its
+    own (one more evaluation). A step whose iterations and evaluation no longer fit the budget does as many iterations
+    as fit; with nothing left it changes nothing.
+
+    Args:
+        amplify: False measures the uniform state instead, every evaluation of the budget going to a measured item:
+            the control without Grover iterations.
+
+    Returns:
+        A Method on a Search; the answer is its last State; `info.loss` is the best loss so far.
+
+    References:
+        Dürr and Høyer, quant-ph/9607014 (at most 22.5 sqrt(N) calls in expectation).
+    """
+
+    def init(key: Key, problem: Search) -> State:
+        n_items = problem.losses.shape[0]
+        first = jax.random.randint(key, (), 0, n_items)
+        return State(
+            best=first,
+            reach=jnp.ones(()),
+            coherent=jnp.zeros((), jnp.int32),
+            evaluations=jnp.ones((), jnp.int32),
+            seen=jnp.arange(n_items) == first,
+        )
+
+    def step(key: Key, state: State, problem: Search) -> tuple[State, Info]:
+        losses = problem.losses
+        left = problem.budget - state.coherent - state.evaluations
+        draw_key, measure_key = jax.random.split(key)
+        drawn = jnp.floor(jax.random.uniform(draw_key) * state.reach).astype(jnp.int32)
+        iterations = jnp.clip(drawn, 0, jnp.maximum(left - 1, 0)) if amplify else jnp.zeros((), jnp.int32)
+        probabilities = amplitudes(losses < losses[state.best], iterations) ** 2
+        item = jax.random.categorical(measure_key, jnp.log(probabilities))
+        better = losses[item] < losses[state.best]
+        reach = jnp.where(better, 1.0, jnp.minimum(GROWTH * state.reach, math.sqrt(losses.shape[0])))
+        moved = State(
+            best=jnp.where(better, item, state.best),
+            reach=reach,
+            coherent=state.coherent + iterations,
+            evaluations=state.evaluations + 1,
+            seen=state.seen.at[item].set(True),
+        )
+        state = jax.tree.map(lambda new, old: jnp.where(left > 0, new, old), moved, state)
+        return state, Info(loss=losses[state.best], ok=jnp.isfinite(losses).all())
+
+    return Method(init, step, lambda state, problem: state)
