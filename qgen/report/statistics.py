@@ -26,7 +26,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float], coverage: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float] | np.ndarray, coverage: float = 0.95) -> Interval:
     """Mean with Student's t interval; a single value has no interval.
 
     Args:

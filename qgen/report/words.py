@@ -37,20 +37,31 @@ def si(value: float, unit: str, digits: int = 2) -> str:
     """A value with its unit and an SI prefix, such as 12 kJ."""
     if value == 0 or not math.isfinite(value):
         return f"{significant(value)} {unit}"
-    exponent = math.floor(math.log10(abs(value)))
-    rounded = round(value, digits - 1 - exponent)
-    power = min(max(3 * (math.floor(math.log10(abs(rounded))) // 3), min(_PREFIXES)), max(_PREFIXES))
-    scaled = rounded / 10.0**power
-    shown = max(0, digits - 1 - math.floor(math.log10(abs(scaled))))
-    return f"{scaled:.{shown}f} {_PREFIXES[power]}{unit}"
+    power = _power(value, digits)
+    return f"{_scaled(value, power, digits)} {_PREFIXES[power]}{unit}"
 
 
 def si_interval(interval: Interval, unit: str, digits: int = 2) -> str:
-    """A value and its interval, such as 12 kJ [3.1 kJ, 40 kJ]; without an interval the value alone."""
+    """A value and its interval, such as 12 kJ [3.1, 40]; ends far away have units of their own."""
     if math.isnan(interval.low):
         return si(interval.central, unit, digits)
-    low, high = si(interval.low, unit, digits), si(interval.high, unit, digits)
+    power = _power(interval.central, digits) if interval.central else 0
+    if all(0.01 <= end / 10.0**power < 1e4 for end in (interval.low, interval.high)):
+        low, high = (_scaled(end, power, digits) for end in (interval.low, interval.high))
+    else:
+        low, high = si(interval.low, unit, digits), si(interval.high, unit, digits)
     return f"{si(interval.central, unit, digits)} [{low}, {high}]"
+
+
+def _power(value: float, digits: int) -> int:
+    """The power of ten of the SI prefix that suits a value after rounding."""
+    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
+    return min(max(3 * (math.floor(math.log10(abs(rounded))) // 3), min(_PREFIXES)), max(_PREFIXES))
+
+
+def _scaled(value: float, power: int, digits: int) -> str:
+    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value)))) / 10.0**power
+    return f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def plain_interval(interval: Interval, digits: int = 2) -> str:

@@ -1,0 +1,159 @@
+"""The tables' content: comparisons and lives as rows of text."""
+
+from collections.abc import Sequence
+
+from qgen.report import select, words
+from qgen.report.compare import Comparison, Energy, Projection, StageTable
+from qgen.report.life import Life
+from qgen.report.statistics import Interval
+from qgen.report.tables import Group, Table
+
+DATES = {"today": "today", "mid": "mid-term", "long": "long-term", "": "undated"}
+UNEQUAL = "†"
+CLAIM = "the article says"
+_PROJECTED = ("quantum machine", "projected energy", "ratio to best classical", "P(saves)")
+
+
+def lifecycle(tables: Sequence[StageTable], notes: Sequence[str] = ()) -> Table:
+    """The main table: every arm; an arm with a quantum part on the best machine of each date."""
+    header = ("arm", "quality", "measured energy", "compilation", "simulation", "use of the answer", *_PROJECTED)
+    groups = []
+    for number, table in enumerate(tables, start=1):
+        rows: list[tuple[str, ...]] = []
+        faint = set()
+        for arm in table.arms:
+            lines = [(*_measured(arm), *cells) for cells in _shown(arm)]
+            # The arm's own cells stand once, beside its first machine.
+            lines[1:] = [("",) * len(_measured(arm)) + cells[-len(_PROJECTED) :] for cells in lines[1:]]
+            if arm.family == "control":
+                faint |= set(range(len(rows), len(rows) + len(lines)))
+            rows += lines
+        groups.append(Group(heading(number, table), table.facts.claim, rows, frozenset(faint)))
+    caption = "Energy of every arm of every lifecycle stage; measured and projected never share a column"
+    return Table(caption, header, groups, "stage", CLAIM, notes)
+
+
+def profiles(tables: Sequence[StageTable]) -> Table:
+    """Every arm with a quantum part on every machine."""
+    groups = []
+    for number, table in enumerate(tables, start=1):
+        rows = [
+            (arm.arm, *_projection(arm, name, projection))
+            for arm in table.arms
+            for name, projection in arm.projections.items()
+        ]
+        if rows:
+            groups.append(Group(heading(number, table), "", rows))
+    caption = "Projected energy of every arm with a quantum part on every machine, with its measured host part"
+    return Table(caption, ("arm", *_PROJECTED), groups, "stage")
+
+
+def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
+    """Energy and final quality of the whole life, all classical and with one stage's quantum arm swapped in."""
+    facts = {table.name: table.facts for table in stages}
+    final = [name for name in lives[0].quality] if lives else []
+    header = (
+        "life",
+        "measured energy",
+        "compilation",
+        "quantum machine",
+        "whole life, projected",
+        "ratio to all classical",
+        *(f"{facts[name].title.lower()}: {facts[name].quality.name}" for name in final),
+    )
+    rows: list[tuple[str, ...]] = []
+    for life in lives:
+        title = f"{life.swap[1]} in {life.swap[0]}" if life.swap else "all classical"
+        if life.measured is None:
+            rows.append((title, f"no total: {short(life.missing)}", *("",) * (len(header) - 2)))
+            continue
+        own = (title, measured(life.measured), words.si(life.compile_j, "J"))
+        quality = tuple(words.plus_minus(life.quality[name]) if name in life.quality else "" for name in final)
+        machines = best_by_date({name: Projection(total) for name, total in life.totals.items()})
+        cells = [
+            (name, words.si_interval(life.totals[name], "J"), _ratio(life.ratios.get(name))) for name, _ in machines
+        ] or [("", "" if life.swap is None else "no machine can run it", "1" if life.swap is None else "")]
+        rows += [
+            (*(own if index == 0 else ("",) * 3), *line, *(quality if index == 0 else ("",) * len(quality)))
+            for index, line in enumerate(cells)
+        ]
+    n = len(stages)
+    caption = (
+        f"Bottom line of the whole life ({n} stage{'s' if n > 1 else ''}; later stages ran on what the swap handed on)"
+    )
+    return Table(caption, header, [Group("", "", rows)])
+
+
+def heading(number: int, table: StageTable) -> str:
+    """A stage's heading: number, title, headline score."""
+    direction = "higher" if table.facts.quality.higher_is_better else "lower"
+    return f"{number} {table.facts.title} ({table.facts.quality.name}, {direction} is better)"
+
+
+def measured(energy: Energy) -> str:
+    """A measured energy with its meter's range; three digits if a counter was read, two if it is a model."""
+    digits = 3 if energy.provenance == "MEASURED" else 2
+    return words.si_interval(Interval(energy.central, energy.low, energy.high), "J", digits)
+
+
+def best_by_date(projections: dict[str, Projection]) -> list[tuple[str, Projection]]:
+    """Of the machines that can run an arm the best one of each date: most likely to save, then least energy."""
+    able = [
+        (-(projection.saves or 0.0), projection.energy.central, name, projection)
+        for name, projection in projections.items()
+        if projection.energy
+    ]
+    best: dict[str, tuple[str, Projection]] = {}
+    for _, _, name, projection in sorted(able, key=lambda entry: entry[:2]):
+        # Machines without a date are all shown.
+        best.setdefault(select.date(name) or name, (name, projection))
+    order = [*DATES, *(key for key in best if key not in DATES)]
+    return [best[key] for key in order if key in best]
+
+
+def short(reason: str, letters: int = 70) -> str:
+    """The first sentence of a reason, cut at a word."""
+    first = reason.split(". ")[0].strip()
+    return first if len(first) <= letters else first[:letters].rsplit(" ", 1)[0] + " …"
+
+
+def _measured(arm: Comparison) -> tuple[str, ...]:
+    """Cells of what this machine did: arm, quality, measured energy, compilation, simulation, use."""
+    if arm.quality is None or arm.measured is None:
+        return (arm.arm, "failed", "", "", "", "")
+    seeds = "" if len(arm.seeds) > 1 else " (1 seed)"
+    host = f"host part {measured(arm.host)}" if arm.host else "no host part"
+    return (
+        arm.arm,
+        words.plus_minus(arm.quality) + seeds,
+        host if arm.simulated else measured(arm.measured),
+        words.si(arm.compile_j, "J"),
+        words.si(arm.measured.central, "J") if arm.simulated else "",
+        f"{words.si(arm.use[0], 'J')}/{arm.use[1]}" if arm.use else "",
+    )
+
+
+def _shown(arm: Comparison) -> list[tuple[str, ...]]:
+    """Cells of the projected columns, one line per shown machine."""
+    if arm.quality is None:
+        return [("", short(arm.reason), "", "")]
+    if not arm.simulated:
+        ratio = "1 (best)" if arm.best else _ratio(arm.ratio) + ("" if arm.equal or not arm.ratio else f" {UNEQUAL}")
+        return [("", "", ratio, "")]
+    machines = best_by_date(dict(arm.projections))
+    if machines:
+        return [_projection(arm, name, projection) for name, projection in machines]
+    reasons = [projection.reason for projection in arm.projections.values()]
+    return [("none", f"cannot run: {short(reasons[0])}" if reasons else "no machine was asked", "", "")]
+
+
+def _projection(arm: Comparison, name: str, projection: Projection) -> tuple[str, ...]:
+    if projection.energy is None:
+        return (name, f"cannot run: {short(projection.reason)}", "", "")
+    mark = "" if arm.equal or projection.ratio is None else f" {UNEQUAL}"
+    saves = "" if projection.saves is None else words.probability(projection.saves)
+    return (name, words.si_interval(projection.energy, "J"), _ratio(projection.ratio) + mark, saves)
+
+
+def _ratio(ratio: Interval | None) -> str:
+    return words.plain_interval(ratio) if ratio else ""

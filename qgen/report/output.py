@@ -1,0 +1,97 @@
+"""Writes all tables and figures of a set of records, and prints the main ones."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from qgen.record import Record
+from qgen.report import compare, csv_rows, life, lines, notes, select, tables, verdict
+from qgen.report.compare import StageTable
+from qgen.report.life import Life
+from qgen.report.select import StageFacts
+from qgen.report.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXPERIMENT = "lifecycle"
+_LATEX_COLUMNS = {
+    "lifecycle": r"l l R{22mm} R{15mm} R{15mm} R{15mm} l R{32mm} R{30mm} r",
+    "profiles": r"l l R{45mm} R{45mm} r",
+    "bottom_line": r"l R{26mm} R{17mm} l R{32mm} R{30mm} r r",
+    "verdict": r"l l l l l l P{95mm}",
+}
+
+
+class Study(NamedTuple):
+    """Everything that tables and figures show, computed once."""
+
+    records: Sequence[Record]
+    stages: Sequence[StageTable]
+    lives: Sequence[Life]
+    verdicts: Sequence[Verdict]
+    notes: Sequence[str]
+
+
+def study(records: Iterable[Record], stages: Mapping[str, StageFacts]) -> Study:
+    """Computes the comparisons, the bottom line and the verdicts.
+
+    Args:
+        records: all rows at hand.
+        stages: stage name -> facts.
+
+    Raises:
+        ReportError: if no row belongs to the lifecycle, or one cannot be placed in it.
+    """
+    everything = list(records)
+    rows = select.latest(everything, EXPERIMENT)
+    compared = compare.stage_tables(rows, stages)
+    shares = verdict.shares(everything, rows, stages)
+    return Study(
+        records=rows,
+        stages=compared,
+        lives=life.lives(rows, stages),
+        verdicts=verdict.verdicts(rows, compared, shares, verdict.thresholds()),
+        notes=notes.footnotes(rows, compared),
+    )
+
+
+def write(records: Iterable[Record], out: Path, console: "Console | None", stages: Mapping[str, StageFacts]) -> None:
+    """What `report.lifecycle` does."""
+    found = study(records, stages)
+    if console is None:
+        write_tables(found, out / "tables")
+        write_figures(found, out / "figures")
+        return
+    with console.status("drawing tables and figures"):
+        write_tables(found, out / "tables")
+        write_figures(found, out / "figures")
+    tables.show(lines.lifecycle(found.stages, found.notes), console)
+    tables.show(lines.bottom_line(found.lives, found.stages), console)
+    tables.show(verdict.table(found.verdicts), console)
+
+
+def write_tables(found: Study, folder: Path) -> None:
+    """Every table as Markdown and LaTeX; the main one as CSV with all machines as well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {
+        "lifecycle": lines.lifecycle(found.stages, found.notes),
+        "profiles": lines.profiles(found.stages),
+        "bottom_line": lines.bottom_line(found.lives, found.stages),
+        "verdict": verdict.table(found.verdicts),
+    }
+    for name, table in made.items():
+        (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(tables.latex(table, _LATEX_COLUMNS[name]), encoding="utf-8")
+    (folder / "lifecycle.csv").write_text(
+        tables.comma_separated(csv_rows.HEADER, csv_rows.rows(found.stages)), encoding="utf-8"
+    )
+
+
+def write_figures(found: Study, folder: Path) -> None:
+    """Every figure as PNG and PDF."""
+    from qgen.report import figures, style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.all_figures(found.records, found.stages, found.lives, found.verdicts):
+        style.save(figure, folder / name)
