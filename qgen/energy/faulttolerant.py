@@ -1,0 +1,104 @@
+"""A closed-form surface-code estimate: from logical counts to physical qubits and run time.
+
+The model is that of Beverland et al. (arXiv 2211.07629): Clifford gates are followed in software; every T gate, rotation
+and measurement takes one joint measurement of logical qubits on a plane; rotations are synthesised from T gates; T states
+come from the factories of Litinski (arXiv 1905.06903). All of it is arithmetic on arrays, so it works under `vmap` over
+uncertain machines.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from qgen.types import Array, Float
+
+THRESHOLD = 0.01
+PREFACTOR = 0.03
+"""Logical error per logical qubit and cycle: PREFACTOR * (error_rate / THRESHOLD) ** ((distance + 1) / 2)."""
+SYNTHESIS_OFFSET = 5.3
+"""T gates per rotation: synthesis_slope * log2(rotations / error) + this (arXiv 2203.10064)."""
+FACTORIES = np.array(
+    [  # physical error, error of a T state, physical qubits, code cycles per T state
+        (1e-4, 4.4e-8, 810, 18.1),
+        (1e-4, 9.3e-10, 1150, 18.1),
+        (1e-4, 1.9e-11, 2070, 30.0),
+        (1e-4, 2.4e-15, 16400, 22.6),
+        (1e-4, 6.3e-25, 18600, 67.8),
+        (1e-3, 4.5e-8, 4620, 42.6),
+        (1e-3, 1.4e-10, 43300, 32.5),
+        (1e-3, 2.6e-11, 46800, 39.3),
+        (1e-3, 2.7e-12, 30700, 82.5),
+        (1e-3, 3.3e-14, 39100, 97.5),
+        (1e-3, 4.5e-20, 73400, 128.0),
+    ],
+    dtype=np.float32,
+)
+"""Table 1 of arXiv 1905.06903. A machine between the two error rates uses the rows of the worse one."""
+
+
+class Estimate(NamedTuple):
+    """What one execution of a circuit needs; infinite where no factory of the table is good enough.
+
+    Attributes:
+        qubits: physical qubits in all.
+        factory_qubits: those of them in T factories.
+        factories: T factories that work side by side.
+        distance: code distance.
+        time_s: run time.
+        t_states: T states consumed.
+    """
+
+    qubits: Float[Array, ""]
+    factory_qubits: Float[Array, ""]
+    factories: Float[Array, ""]
+    distance: Float[Array, ""]
+    time_s: Float[Array, ""]
+    t_states: Float[Array, ""]
+
+
+def estimate(counts: Mapping[str, Array], numbers: Mapping[str, Array]) -> Estimate:
+    """Physical cost of one execution.
+
+    Args:
+        counts: fields of Resources for one shot: `qubits, layers, measurements, t_gates, rotations`.
+        numbers: one value for each field that a fault-tolerant profile prices, and `move_s` (0 where nothing moves).
+
+    Returns:
+        An Estimate of scalars.
+    """
+    part = numbers["error_budget"] / 3  # a third each for logical errors, T states and synthesis
+    rotations = counts["rotations"]
+    per_rotation = jnp.ceil(
+        numbers["synthesis_slope"] * jnp.log2(jnp.maximum(rotations / part, 2.0)) + SYNTHESIS_OFFSET
+    )
+    t_states = counts["t_gates"] + per_rotation * rotations
+    rotation_layers = jnp.minimum(rotations, jnp.maximum(counts["layers"], 1.0))
+    cycles = counts["measurements"] + counts["t_gates"] + rotations + per_rotation * rotation_layers
+    cycles = jnp.maximum(cycles, 1.0)
+    logical = 2 * counts["qubits"] + jnp.ceil(jnp.sqrt(8 * counts["qubits"])) + 1
+    target = part / (logical * cycles)
+    suppression = jnp.log(THRESHOLD / numbers["error_rate"])
+    steps = jnp.log(PREFACTOR / target) / jnp.maximum(suppression, 1e-6)
+    distance = jnp.maximum(2 * jnp.ceil(steps) - 1, 3)
+    round_s = 4 * (numbers["gate_2q_s"] + numbers["move_s"]) + 2 * numbers["gate_1q_s"] + numbers["measure_s"]
+    time_s = cycles * jnp.maximum(distance * round_s, numbers["reaction_s"])
+
+    table_error, t_error, factory_size, factory_rounds = jnp.asarray(FACTORIES).T
+    # The margin lets a preset of exactly 1e-3 use its own row in single precision.
+    usable = (table_error * 1.0001 >= numbers["error_rate"]) & (t_error * t_states <= part)
+    needed = jnp.ceil(t_states * factory_rounds * round_s / time_s)
+    sizes = jnp.where(usable, needed * factory_size, jnp.inf)
+    best = jnp.argmin(sizes)
+    factory_qubits = jnp.where(t_states > 0, sizes[best] * numbers["factory_scale"], 0.0)
+    tile_qubits = numbers["code_scale"] * 2 * distance**2 * logical
+    too_noisy = suppression <= 0
+    return Estimate(
+        qubits=jnp.where(too_noisy, jnp.inf, tile_qubits + factory_qubits),
+        factory_qubits=factory_qubits,
+        factories=jnp.where(t_states > 0, needed[best], 0.0),
+        distance=distance,
+        time_s=time_s,
+        t_states=t_states,
+    )
