@@ -15,7 +15,7 @@ HEADER = (
 
 
 def rows(tables: Sequence[StageTable]) -> Iterator[list[object]]:
-    """One row for an arm without a quantum part, one per machine for an arm with one; cells without a value are empty."""
+    """One row for an arm without a quantum part, one per machine for an arm with one; no value is an empty cell."""
     for table in tables:
         for arm in table.arms:
             projections = arm.projections or {"": Projection(ratio=arm.ratio)}

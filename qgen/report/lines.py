@@ -7,6 +7,7 @@ from qgen.report.compare import Comparison, Energy, Projection, StageTable
 from qgen.report.life import Life
 from qgen.report.statistics import Interval
 from qgen.report.tables import Group, Table
+from qgen.report.verdict import Verdict
 
 DATES = {"today": "today", "mid": "mid-term", "long": "long-term", "": "undated"}
 UNEQUAL = "†"
@@ -84,6 +85,30 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
     return Table(caption, header, [Group("", "", rows)])
 
 
+def verdicts(found: Sequence[Verdict]) -> Table:
+    """The recomputed table next to the article's words."""
+    header = ("stage", "time scale", "article", "potential", "article", "share of a life", "saved share", "because")
+    rows = [
+        (
+            row.facts.title,
+            _word(row.scale),
+            f"{row.facts.time_scale}: {row.scale_agrees}",
+            _word(row.potential),
+            f"{row.facts.potential}: {row.potential_agrees}",
+            _percent(row.share.interval),
+            "nothing runs" if row.saving is None else _saved(row.saving),
+            row.reason,
+        )
+        for row in found
+    ]
+    sources = dict.fromkeys(row.share.source for row in found)
+    notes = [
+        "In brackets the earliest and latest time scale and the lowest and highest potential that the intervals allow. "
+        "Thresholds: qgen/report/thresholds.toml. Stage shares from: " + "; ".join(sources) + "."
+    ]
+    return Table("The article's table recomputed", header, [Group("", "", rows)], notes=notes if found else ())
+
+
 def heading(number: int, table: StageTable) -> str:
     """A stage's heading: number, title, headline score."""
     direction = "higher" if table.facts.quality.higher_is_better else "lower"
@@ -157,3 +182,23 @@ def _projection(arm: Comparison, name: str, projection: Projection) -> tuple[str
 
 def _ratio(ratio: Interval | None) -> str:
     return words.plain_interval(ratio) if ratio else ""
+
+
+def _word(found: tuple[str, str, str]) -> str:
+    central, low, high = found
+    return central if low == high == central else f"{central} [{low}, {high}]"
+
+
+def _percent(share: Interval) -> str:
+    numbers = [words.significant(100 * value) for value in (share.central, share.low, share.high)]
+    return f"{numbers[0]} %" if share.low == share.high else f"{numbers[0]} [{numbers[1]}, {numbers[2]}] %"
+
+
+def _saved(saving: Interval) -> str:
+    if saving.high <= 0:
+        return "none"
+    return (
+        _percent(Interval(saving.central, saving.low, saving.high))
+        if saving.low > 0
+        else (f"{words.significant(100 * max(saving.central, 0.0))} [none, {words.significant(100 * saving.high)}] %")
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qgen.record import Record
-from qgen.report import compare, csv_rows, life, lines, notes, select, tables, verdict
+from qgen.report import compare, csv_rows, life, lines, notes, select, tables, verdict, weights
 from qgen.report.compare import StageTable
 from qgen.report.life import Life
 from qgen.report.select import StageFacts
@@ -46,12 +46,11 @@ def study(records: Iterable[Record], stages: Mapping[str, StageFacts]) -> Study:
     everything = list(records)
     rows = select.latest(everything, EXPERIMENT)
     compared = compare.stage_tables(rows, stages)
-    shares = verdict.shares(everything, rows, stages)
     return Study(
         records=rows,
         stages=compared,
         lives=life.lives(rows, stages),
-        verdicts=verdict.verdicts(rows, compared, shares, verdict.thresholds()),
+        verdicts=verdict.verdicts(rows, compared, weights.shares(everything, rows, stages), verdict.thresholds()),
         notes=notes.footnotes(rows, compared),
     )
 
@@ -68,7 +67,7 @@ def write(records: Iterable[Record], out: Path, console: "Console | None", stage
         write_figures(found, out / "figures")
     tables.show(lines.lifecycle(found.stages, found.notes), console)
     tables.show(lines.bottom_line(found.lives, found.stages), console)
-    tables.show(verdict.table(found.verdicts), console)
+    tables.show(lines.verdicts(found.verdicts), console)
 
 
 def write_tables(found: Study, folder: Path) -> None:
@@ -78,13 +77,13 @@ def write_tables(found: Study, folder: Path) -> None:
         "lifecycle": lines.lifecycle(found.stages, found.notes),
         "profiles": lines.profiles(found.stages),
         "bottom_line": lines.bottom_line(found.lives, found.stages),
-        "verdict": verdict.table(found.verdicts),
+        "verdict": lines.verdicts(found.verdicts),
     }
     for name, table in made.items():
         (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
         (folder / f"{name}.tex").write_text(tables.latex(table, _LATEX_COLUMNS[name]), encoding="utf-8")
     (folder / "lifecycle.csv").write_text(
-        tables.comma_separated(csv_rows.HEADER, csv_rows.rows(found.stages)), encoding="utf-8"
+        tables.comma_separated(csv_rows.HEADER, list(csv_rows.rows(found.stages))), encoding="utf-8"
     )
 
 

@@ -18,12 +18,10 @@ from qgen.report import compare, select, statistics, words
 from qgen.report.compare import Projection, StageTable
 from qgen.report.select import Runs, StageFacts
 from qgen.report.statistics import Interval
-from qgen.report.tables import Group, Table
+from qgen.report.weights import Share
 
 SCALES = ("near", "medium", "long", "beyond")
 POTENTIALS = ("none", "low", "medium", "high")
-SHARES = "shares"
-"""Experiment whose rows hold `metrics.share`, a stage's share of a published life's energy; the arm names the source."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +63,6 @@ def thresholds() -> Thresholds:
     return Thresholds(table["dates"], saves["low"], saves["central"], saves["high"], **table["potential"])
 
 
-class Share(NamedTuple):
-    """A stage's share of a whole life's energy."""
-
-    interval: Interval
-    source: str
-
-
 class Machine(NamedTuple):
     """One quantum arm on one machine."""
 
@@ -108,37 +99,6 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def shares(
-    records: Sequence[Record], rows: Sequence[Record], stages: Mapping[str, StageFacts]
-) -> dict[str, Share]:
-    """Stage -> its share of a whole life's energy.
-
-    Args:
-        records: all rows; those of the experiment `SHARES` give published lives, median over them with their range.
-        rows: the lifecycle's rows, whose reference arms give the share where nothing published is at hand.
-        stages: stage name -> facts.
-    """
-    published: dict[str, dict[str, float]] = {}
-    for record in records:
-        if record.experiment == SHARES and record.status == "ok":
-            published.setdefault(record.stage, {})[record.arm] = record.metrics["share"]
-    own = {}
-    for name, facts in stages.items():
-        runs = select.arms(rows, name).get(facts.reference)
-        if runs and runs.ok:
-            own[name] = float(np.mean([row.measured["energy_j"] for row in runs.ok.values()]))
-    result = {}
-    for name in stages:
-        if name in published:
-            values = list(published[name].values())
-            interval = Interval(float(np.median(values)), min(values), max(values))
-            result[name] = Share(interval, ", ".join(sorted(published[name])))
-        elif name in own:
-            share = own[name] / sum(own.values())
-            result[name] = Share(Interval(share, share, share), "this small life, measured here")
-    return result
-
-
 def verdicts(
     rows: Sequence[Record],
     tables: Sequence[StageTable],
@@ -168,8 +128,9 @@ def verdict(rows: Sequence[Record], table: StageTable, share: Share, rules: Thre
     saving = None
     if deciding := _deciding(best, chances, scale[0], rules):
         saving = _saving(rows, table, deciding, share)
-    words_of = [potential(value, rules) for value in ((saving.central, saving.low, saving.high) if saving else (0.0,)
-    * 3)] found = (words_of[0], words_of[1], words_of[2]) return Verdict(
+    ends = (saving.central, saving.low, saving.high) if saving else (0.0, 0.0, 0.0)
+    found = (potential(ends[0], rules), potential(ends[1], rules), potential(ends[2], rules))
+    return Verdict(
         table.name,
         table.facts,
         best,
@@ -221,8 +182,8 @@ def agreement(claim: str, found: tuple[str, str, str], order: Sequence[str], kno
         known: whether anything could be computed.
 
     Returns:
-        "agree" if the computed word is the article's, "disagree" if the article's lies outside the interval, "undecided"
-        if it lies inside but is not the computed one, or if nothing could be computed.
+        "agree" if the computed word is the article's, "disagree" if the article's lies outside the interval,
+        "undecided" if it lies inside but is not the computed one, or if nothing could be computed.
     """
     if not known:
         return "undecided"
@@ -265,50 +226,8 @@ def _reason(table: StageTable, machine: Machine | None, scale: str, rules: Thres
     if scale != "beyond":
         return f"{named} needs {ratio} times the energy of {best.arm}; P(saves) is {saves}."
     if (machine.projection.cheaper or 0.0) >= rules.saves:
-        return f"{named} needs {ratio} times the energy of {best.arm}, but does not reach its quality (P(saves) {saves})."
+        return f"{named} needs {ratio} times the energy of {best.arm}, but misses its quality; P(saves) is {saves}."
     return f"Even {named} needs {ratio} times the energy of {best.arm}; P(saves) is {saves} on every machine at most."
-
-
-def table(found: Sequence[Verdict]) -> Table:
-    """The recomputed table next to the article's words."""
-    header = ("stage", "time scale", "article", "potential", "article", "share of a life", "saved share", "because")
-    rows = [
-        (
-            row.facts.title,
-            _word(row.scale),
-            f"{row.facts.time_scale}: {row.scale_agrees}",
-            _word(row.potential),
-            f"{row.facts.potential}: {row.potential_agrees}",
-            _percent(row.share.interval),
-            "nothing runs" if row.saving is None else _saved(row.saving),
-            row.reason,
-        )
-        for row in found
-    ]
-    sources = dict.fromkeys(row.share.source for row in found)
-    notes = [
-        "In brackets the earliest and latest time scale and the lowest and highest potential that the intervals allow. "
-        "Thresholds: qgen/report/thresholds.toml. Stage shares from: " + "; ".join(sources) + "."
-    ]
-    return Table("The article's table recomputed", header, [Group("", "", rows)], notes=notes if found else ())
-
-
-def _word(found: tuple[str, str, str]) -> str:
-    central, low, high = found
-    return central if low == high == central else f"{central} [{low}, {high}]"
-
-
-def _percent(share: Interval) -> str:
-    numbers = [words.significant(100 * value) for value in (share.central, share.low, share.high)]
-    return f"{numbers[0]} %" if share.low == share.high else f"{numbers[0]} [{numbers[1]}, {numbers[2]}] %"
-
-
-def _saved(saving: Interval) -> str:
-    if saving.high <= 0:
-        return "none"
-    return _percent(Interval(saving.central, saving.low, saving.high)) if saving.low > 0 else (
-        f"{words.significant(100 * max(saving.central, 0.0))} [none, {words.significant(100 * saving.high)}] %"
-    )
 
 
 def sensitivity(

@@ -1,0 +1,50 @@
+"""A stage's share of a whole life's energy: what an enhancement of that stage could save at most."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from qgen.record import Record
+from qgen.report import select
+from qgen.report.select import StageFacts
+from qgen.report.statistics import Interval
+
+SHARES = "shares"
+"""Experiment whose rows hold `metrics.share`, a stage's share of a published life's energy; the arm is the source."""
+
+
+class Share(NamedTuple):
+    """A stage's share of a whole life's energy."""
+
+    interval: Interval
+    source: str
+
+
+def shares(records: Sequence[Record], rows: Sequence[Record], stages: Mapping[str, StageFacts]) -> dict[str, Share]:
+    """Stage -> its share of a whole life's energy.
+
+    Args:
+        records: all rows; those of the experiment `SHARES` give published lives, median over them with their range.
+        rows: the lifecycle's rows, whose reference arms give the share where nothing published is at hand.
+        stages: stage name -> facts.
+    """
+    published: dict[str, dict[str, float]] = {}
+    for record in records:
+        if record.experiment == SHARES and record.status == "ok":
+            published.setdefault(record.stage, {})[record.arm] = record.metrics["share"]
+    own = {}
+    for name, facts in stages.items():
+        runs = select.arms(rows, name).get(facts.reference)
+        if runs and runs.ok:
+            own[name] = float(np.mean([row.measured["energy_j"] for row in runs.ok.values()]))
+    result = {}
+    for name in stages:
+        if name in published:
+            values = list(published[name].values())
+            interval = Interval(float(np.median(values)), min(values), max(values))
+            result[name] = Share(interval, ", ".join(sorted(published[name])))
+        elif name in own:
+            share = own[name] / sum(own.values())
+            result[name] = Share(Interval(share, share, share), "this small life, measured here")
+    return result
