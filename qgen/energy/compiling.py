@@ -16,8 +16,8 @@ _listening = False
 class Watch:
     """Sums the wall time of compilation between `with` and its end.
 
-    An event comes at the end of what it timed, and events nest (a jitted function that calls another), so the time is that of the
-    union of their intervals.
+    An event comes at the end of what it timed, and events nest (a jitted function that calls another), so the time is
+    that of the union of their intervals.
 
     Attributes:
         intervals: disjoint intervals of the process clock, in seconds, in rising order.
@@ -60,9 +60,9 @@ def _listen() -> None:
     jax.monitoring.register_event_duration_secs_listener(_heard)
 
 
-def _heard(event: str, duration: float, **_: str | int) -> None:
+def _heard(event: str, duration_secs: float, **kwargs: str | int) -> None:
     if event.startswith(EVENTS):
         stop = time.perf_counter()
         with _lock:
             for watch in _watches:
-                watch.add(stop, duration)
+                watch.add(stop, duration_secs)

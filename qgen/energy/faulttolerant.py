@@ -1,9 +1,9 @@
 """A closed-form surface-code estimate: from logical counts to physical qubits and run time.
 
-The model is that of Beverland et al. (arXiv 2211.07629): Clifford gates are followed in software; every T gate, rotation
-and measurement takes one joint measurement of logical qubits on a plane; rotations are synthesised from T gates; T states
-come from the factories of Litinski (arXiv 1905.06903). All of it is arithmetic on arrays, so it works under `vmap` over
-uncertain machines.
+The model is that of Beverland et al. (arXiv 2211.07629): Clifford gates are followed in software; every T gate,
+rotation and measurement takes one joint measurement of logical qubits on a plane; rotations are synthesised from T
+gates; T states come from the factories of Litinski (arXiv 1905.06903). All of it is arithmetic on arrays, so it works
+under `vmap` over uncertain machines.
 """
 
 from collections.abc import Mapping
@@ -64,6 +64,8 @@ def estimate(counts: Mapping[str, Array], numbers: Mapping[str, Array]) -> Estim
     Args:
         counts: fields of Resources for one shot: `qubits, layers, measurements, t_gates, rotations`.
         numbers: one value for each field that a fault-tolerant profile prices, and `move_s` (0 where nothing moves).
+            As many factories work side by side as the T states are needed for, or as `max_qubits` has room for; with
+            fewer than needed, the computation waits for T states.
 
     Returns:
         An Estimate of scalars.
@@ -88,17 +90,23 @@ def estimate(counts: Mapping[str, Array], numbers: Mapping[str, Array]) -> Estim
     table_error, t_error, factory_size, factory_rounds = jnp.asarray(FACTORIES).T
     # The margin lets a preset of exactly 1e-3 use its own row in single precision.
     usable = (table_error * 1.0001 >= numbers["error_rate"]) & (t_error * t_states <= part)
-    needed = jnp.ceil(t_states * factory_rounds * round_s / time_s)
-    sizes = jnp.where(usable, needed * factory_size, jnp.inf)
-    best = jnp.argmin(sizes)
-    factory_qubits = jnp.where(t_states > 0, sizes[best] * numbers["factory_scale"], 0.0)
     tile_qubits = numbers["code_scale"] * 2 * distance**2 * logical
+    size = factory_size * numbers["factory_scale"]
+    needed = jnp.ceil(t_states * factory_rounds * round_s / time_s)
+    count = jnp.clip(jnp.floor((numbers["max_qubits"] - tile_qubits) / size), 1, jnp.maximum(needed, 1))
+    waiting = jnp.maximum(t_states * factory_rounds * round_s / (time_s * count), 1.0)
+    fits = tile_qubits + size <= numbers["max_qubits"]
+    # Rows that do not fit stay in the choice, far behind, so that a machine that is too small is told by how much.
+    qubit_seconds = (tile_qubits + count * size) * waiting * jnp.where(fits, 1.0, 1e9)
+    best = jnp.argmin(jnp.where(usable, qubit_seconds, jnp.inf))
+    without = t_states == 0
+    factory_qubits = jnp.where(without, 0.0, jnp.where(usable[best], count[best] * size[best], jnp.inf))
     too_noisy = suppression <= 0
     return Estimate(
         qubits=jnp.where(too_noisy, jnp.inf, tile_qubits + factory_qubits),
         factory_qubits=factory_qubits,
-        factories=jnp.where(t_states > 0, needed[best], 0.0),
+        factories=jnp.where(without, 0.0, count[best]),
         distance=distance,
-        time_s=time_s,
+        time_s=time_s * jnp.where(without, 1.0, waiting[best]),
         t_states=t_states,
     )

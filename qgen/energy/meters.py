@@ -1,7 +1,7 @@
-"""Meters: cumulative joule counters of the machine we run on, and `measure`, which runs a function between two readings.
+"""Meters: cumulative joule counters of the machine we run on, and `measure`, which runs a function between readings.
 
-A meter's provenance is MEASURED where a hardware counter gave the joules, and MODELLED where they come from CPU time and
-memory times published watts. There is no meter that reads 0 J because it cannot see: opening it raises MeterUnavailable.
+A meter's provenance is MEASURED where a hardware counter gave the joules, and MODELLED where they come from CPU time
+and memory times published watts. No meter reads 0 J because it cannot see: opening it raises MeterUnavailable.
 """
 
 import dataclasses
@@ -139,8 +139,8 @@ def open_meter(name: str = "auto") -> Meter:
     """Opens a meter.
 
     Args:
-        name: "nvml" (NVIDIA GPUs), "rapl" (CPU package and memory of Linux), "zeus" (AMD GPUs and others, needs the extra),
-            "modelled" (CPU time and memory times published watts, always there), or "auto": the accelerator that JAX
+        name: "nvml" (NVIDIA GPUs), "rapl" (CPU package and memory of Linux), "zeus" (AMD GPUs and others, needs the
+            extra), "modelled" (CPU time and memory times published watts, always there), or "auto": the accelerator that JAX
             uses where it has a counter, plus the processor by RAPL, or modelled where RAPL cannot be read. The
             provenance of such a sum is that of its weakest part.
 
@@ -161,8 +161,8 @@ def open_meter(name: str = "auto") -> Meter:
         return combined(nvml(), host)
     except MeterUnavailable:
         raise MeterUnavailable(
-            "JAX computes on a GPU whose energy counter cannot be read. For an NVIDIA GPU check that the driver exposes "
-            'NVML; for another one install zeus (`pip install "qgen[zeus]"`) and open the meter "zeus".'
+            "JAX computes on a GPU whose energy counter cannot be read. For an NVIDIA GPU check that the driver "
+            'exposes NVML; for another one install zeus (`pip install "qgen[zeus]"`) and open the meter "zeus".'
         ) from None
 
 
@@ -182,7 +182,7 @@ def modelled(threads: int | None = None) -> Meter:
             active, idle, ram = (getattr(r, end) for r in (ACTIVE_W, IDLE_W, RAM_W_PER_GB))
             return cpu * active + share * wall * (count * idle + gigabytes * ram)
 
-        # On a shared machine the wait for others stretches the window: the low end charges our share of idle power only.
+        # On a shared machine the wait for others stretches the window: the low end charges our share of idle power.
         return Energy(sum_j("low", own_share), sum_j("central", 1.0), sum_j("high", 1.0))
 
     return Meter(
@@ -291,8 +291,8 @@ def rapl(root: Path = RAPL_ROOT) -> Meter:
         last = [int((zone / "energy_uj").read_text()) for zone in zones]
     except PermissionError:
         raise MeterUnavailable(
-            f"The RAPL counters under {root} are readable by root only. Run `sudo chmod -R a+r {root}/intel-rapl*`, or use "
-            'zeusd and the meter "zeus", or open the meter "modelled".'
+            f"The RAPL counters under {root} are readable by root only. Run `sudo chmod -R a+r {root}/intel-rapl*`, "
+            'or use zeusd and the meter "zeus", or open the meter "modelled".'
         ) from None
     total = [0]
     lock = threading.Lock()
@@ -327,7 +327,7 @@ def zeus(monitor: Any = None) -> Meter:
     """
     if monitor is None:
         try:
-            from zeus.monitor import ZeusMonitor
+            from zeus.monitor import ZeusMonitor  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise MeterUnavailable('The meter "zeus" needs the extra: `pip install "qgen[zeus]"`.') from None
         monitor = ZeusMonitor(sync_execution_with="jax")
@@ -434,9 +434,9 @@ def measure(
     """Runs `fn` between two readings of the meter, again and again until the window is long enough.
 
     The window is at least `min_time_s` and ten updates of the counter long. JAX's own duration events tell how long it
-    traced and compiled in the window; that time is charged with idle power and, as one busy thread, with its share of the
-    CPU time, and is reported apart from the energy of the calls. Time that is left to others widens the interval: stolen
-    time on both sides, other processes' work on the low side.
+    traced and compiled in the window; that time is charged with idle power and, as one busy thread, with its share of
+    the CPU time, and is reported apart from the energy of the calls. Time that is left to others widens the interval:
+    stolen time on both sides, other processes' work on the low side.
 
     Args:
         meter: the counter.

@@ -1,9 +1,9 @@
 """Prices: from Resources to joules and seconds on a quantum machine, with the uncertainty of its profile.
 
-E = (P_base * units + qubits * p_qubit) * [programming + circuits * shots * (reset + layers + transport + read-out + delay +
-reload) + calibration], after the component model of arXiv 2605.15090 (energy.md B.5). The machine's cooling and air
-conditioning are inside its watts, so no PUE is applied. A price is a function of counts only: there is no argument through
-which the seconds of a simulator could come in.
+E = (P_base * units + qubits * p_qubit) * [programming + circuits * shots * (reset + layers + transport + read-out +
+delay + reload) + calibration], after the component model of arXiv 2605.15090. The machine's cooling and air conditioning
+are inside its watts, so no PUE is applied. A price is a function of counts only: there is no argument through which the
+seconds of a simulator could come in.
 """
 
 import functools
@@ -16,7 +16,7 @@ import numpy as np
 
 from qgen import check
 from qgen.energy import faulttolerant, ranges
-from qgen.energy.profiles import Profile
+from qgen.energy.profiles import REQUIRED, Profile
 from qgen.resources import COUNTS, Resources
 from qgen.types import Array, Float, Key
 
@@ -37,7 +37,7 @@ NEUTRAL = {
     "gate_success": 1.0,
     "price_usd_per_h": 0.0,
 }
-"""What an absent optional number counts as: a machine of one unit, all gates side by side, nothing moved, nothing lost."""
+"""What an absent optional number counts as: a machine of one unit, gates side by side, nothing moved, nothing lost."""
 
 
 class CannotRun(ValueError):
@@ -86,19 +86,32 @@ def price(resources: Resources | Sequence[Resources], profile: Profile, key: Key
         raise ValueError("Argument `resources` must hold at least one Resources, but is empty.")
     for item in items:
         _refuse(item, profile)
-    names = list(profile.numbers)
-    table = jnp.asarray([[getattr(profile[name], end) for end in ("low", "central", "high")] for name in names])
-    counts = {name: jnp.asarray([float(getattr(item, name)) for item in items]) for name in ("qubits", *COUNTS)}
-    middle = _bill(
-        {name: jnp.asarray([profile[name].central]) for name in names}, counts, profile.kind, profile.connectivity
-    )
+    names, table = _table(profile)
+    values = dict(zip(names, _draw(key, table, draws), strict=True))
+    bill = _bill(values, _counts(items), profile.kind, profile.connectivity)
+    middle = {name: float(figure[0]) for name, figure in bill.figures.items()}
     _refuse_figures(middle, profile)
-    values = _draw(key, table, draws)
-    bill = _bill(dict(zip(names, values, strict=True)), counts, profile.kind, profile.connectivity)
+    bill = jax.tree.map(lambda array: array[1:], bill)
     if not bool(jnp.isfinite(bill.energy_j).all()):
         share = float(jnp.mean(~jnp.isfinite(bill.energy_j)))
         raise CannotRun(f"{profile.name}: in {share:.0%} of the draws the error rate is too high for any T factory.")
-    return bill
+    return bill._replace(values={name: bill.values[name] for name in profile.numbers})
+
+
+def _table(profile: Profile) -> tuple[list[str], Float[Array, "numbers 3"]]:
+    """The numbers of a profile with the neutral ones filled in: one shape, so one compilation, for each kind."""
+    names = list(dict.fromkeys((*REQUIRED[profile.kind], *NEUTRAL)))
+    rows = [
+        [getattr(profile[name], end) for end in ("low", "central", "high")]
+        if name in profile.numbers
+        else [NEUTRAL[name]] * 3
+        for name in names
+    ]
+    return names, jnp.asarray(rows)
+
+
+def _counts(items: Sequence[Resources]) -> dict[str, Float[Array, "items"]]:
+    return {name: jnp.asarray([float(getattr(item, name)) for item in items]) for name in ("qubits", *COUNTS)}
 
 
 def _refuse(item: Resources, profile: Profile) -> None:
@@ -121,9 +134,8 @@ def _refuse(item: Resources, profile: Profile) -> None:
         raise CannotRun(f"{profile.name} corrects no errors: these resources count T gates only, no physical gates.")
 
 
-def _refuse_figures(middle: Bill, profile: Profile) -> None:
-    """Refuses by the central numbers, naming the one that decides."""
-    figures = {name: float(values[0]) for name, values in middle.figures.items()}
+def _refuse_figures(figures: Mapping[str, float], profile: Profile) -> None:
+    """Refuses by the figures at the central numbers, naming the one that decides."""
     size = profile["max_qubits"].central
     if not np.isfinite(figures["physical_qubits"]):
         raise CannotRun(
@@ -135,14 +147,16 @@ def _refuse_figures(middle: Bill, profile: Profile) -> None:
         if figures.get(name, 0.0) > MITIGATION_CAP:
             detail = f" ({figures['faults']:.3g} faults per shot)" if name == "mitigation" else ""
             raise CannotRun(
-                f"{profile.name}: {what} would multiply the shots by {figures[name]:.1e}{detail}; above {MITIGATION_CAP:.0e} "
-                "that is refused."
+                f"{profile.name}: {what} would multiply the shots by {figures[name]:.1e}{detail}; above "
+                f"{MITIGATION_CAP:.0e} that is refused."
             )
 
 
 @functools.partial(jax.jit, static_argnames="draws")
-def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array, "numbers draws"]:
+def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array, "numbers all"]:
+    """Draws of every number; the first of the draws + 1 is the central value."""
     u = jax.random.uniform(key, (table.shape[0], draws))
+    u = jnp.concatenate([jnp.full((table.shape[0], 1), 0.5), u], axis=1)
     return jax.vmap(ranges.quantile)(u, table)
 
 
@@ -150,8 +164,8 @@ def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array
 def _bill(values: Mapping[str, Array], counts: Mapping[str, Array], kind: str, connectivity: str) -> Bill:
     model = {"gate": _gate, "anneal": _anneal, "fault_tolerant": _fault_tolerant}[kind]
 
-    def one(draw: dict[str, Array], item: dict[str, Array]) -> Any:
-        return model({**NEUTRAL, **draw}, item, connectivity)
+    def one(draw: Mapping[str, Array], item: Mapping[str, Array]) -> Any:
+        return model(draw, item, connectivity)
 
     over_items = jax.vmap(one, in_axes=(None, 0))
     joules, seconds, figures = jax.vmap(over_items, in_axes=(0, None))(values, counts)
@@ -184,8 +198,8 @@ def _copies(v: Mapping[str, Array], qubits: Array, executions: Array) -> Array:
 def routing(v: Mapping[str, Array], qubits: Array, connectivity: str) -> Array:
     """How much deeper two-qubit layers become because only neighbours can meet (arXiv 2605.15090).
 
-    1 + share * ceil((distance - 1) / 2), with the mean distance of two sites of a square grid, or a line, of the circuit's
-    size.
+    1 + share * ceil((distance - 1) / 2), with the mean distance of two sites of a square grid, or a line, of the
+    circuit's size.
     """
     distance = {"grid": 2 / 3 * jnp.sqrt(qubits), "line": qubits / 3}.get(connectivity, jnp.ones_like(qubits))
     return 1 + v["routing_share"] * jnp.maximum(jnp.ceil((distance - 1) / 2), 0)
@@ -276,21 +290,19 @@ def tornado(resources: Resources | Sequence[Resources], profile: Profile) -> lis
     """Which number decides: the energy with each number at its low and its high end, all others at their central value.
 
     Returns:
-        (field, energy at its low end, energy at its high end), in joules, widest ratio first; numbers without effect are
-        left out.
+        (field, energy at its low end, energy at its high end), in joules, widest ratio first; numbers without effect
+        are left out.
 
     Raises:
         CannotRun: if the machine cannot run it with its central numbers.
     """
     items = [resources] if isinstance(resources, Resources) else list(resources)
-    names = list(profile.numbers)
-    price(items, profile.fixed(), jax.random.key(0), draws=1)
-    central = jnp.asarray([profile[name].central for name in names])
-    ends = jnp.asarray([[profile[name].low, profile[name].high] for name in names])
-    cases = jnp.stack([jnp.where(jnp.eye(len(names), dtype=bool), ends[:, end], central) for end in (0, 1)])
-    counts = {name: jnp.asarray([float(getattr(item, name)) for item in items]) for name in ("qubits", *COUNTS)}
-    values = dict(zip(names, cases.reshape(-1, len(names)).T, strict=True))
-    energy = np.asarray(_bill(values, counts, profile.kind, profile.connectivity).energy_j, dtype=float).reshape(2, -1)
+    names, table = _table(profile)
+    price(items, profile, jax.random.key(0), draws=1)
+    varied = jnp.eye(len(names), dtype=bool)
+    cases = jnp.concatenate([jnp.where(varied, table[:, end], table[:, 1]) for end in (0, 2)])
+    bill = _bill(dict(zip(names, cases.T, strict=True)), _counts(items), profile.kind, profile.connectivity)
+    energy = np.asarray(bill.energy_j, dtype=float).reshape(2, -1)
     rows = [(name, float(low), float(high)) for name, low, high in zip(names, *energy, strict=True) if low != high]
     return sorted(rows, key=lambda row: -abs(np.log(max(row[2], 1e-30) / max(row[1], 1e-30))))
 

@@ -155,7 +155,7 @@ ABOVE_ZERO = (
 def load(path: Path = PATH) -> dict[str, Profile]:
     """Reads a table of profiles.
 
-    An entry may say `extends = "other"`: what it does not say itself is as in that entry, with the same source and grade.
+    An entry may say `extends = "other"`: what it does not say itself is as in that entry, with its source and grade.
 
     Returns:
         name -> Profile, in the order of the file.

@@ -1,6 +1,7 @@
 """Range: a published number with its uncertainty, unit, source and grade, and the reader of tables of ranges.
 
-Grades: A measured and published by the operator; B vendor data or a component inventory; C expert estimate; D projection.
+Grades: A measured and published by the operator; B vendor data or a component inventory; C expert estimate;
+D projection.
 """
 
 import dataclasses
