@@ -17,7 +17,7 @@ _PROJECTED = ("quantum machine", "projected energy", "ratio to best classical", 
 
 def lifecycle(tables: Sequence[StageTable], notes: Sequence[str] = ()) -> Table:
     """The main table: every arm; an arm with a quantum part on the best machine of each date."""
-    header = ("arm", "quality", "measured energy", "compilation", "simulation", "use of the answer", *_PROJECTED)
+    header = ("arm", "quality", "measured energy", "compile energy", "simulation", *_PROJECTED)
     groups = []
     for number, table in enumerate(tables, start=1):
         rows: list[tuple[str, ...]] = []
@@ -32,6 +32,27 @@ def lifecycle(tables: Sequence[StageTable], notes: Sequence[str] = ()) -> Table:
         groups.append(Group(heading(number, table), table.facts.claim, rows, frozenset(faint)))
     caption = "Energy of every arm of every lifecycle stage; measured and projected never share a column"
     return Table(caption, header, groups, "stage", CLAIM, notes)
+
+
+def use(tables: Sequence[StageTable]) -> Table:
+    """What using the answers costs, such as the energy of a generated token; measured for every arm's answer alike."""
+    groups = []
+    for number, table in enumerate(tables, start=1):
+        best = table.best.use if table.best else None
+        rows = []
+        for arm in table.arms:
+            if arm.use is None or arm.quality is None:
+                continue
+            energy, unit = arm.use
+            ratio = words.significant(energy / best[0]) if best else ""
+            per_joule = f"{words.significant(1 / energy)} {unit}s/J"
+            rows.append((arm.arm, words.plus_minus(arm.quality), f"{words.si(energy, 'J')}/{unit}", per_joule, ratio))
+        if rows:
+            groups.append(Group(heading(number, table), "", rows))
+    caption = "Measured energy of using the answers, on this machine whatever method found them"
+    return Table(
+        caption, ("arm", "quality", "energy per use", "uses per joule", "ratio to best classical"), groups, "stage"
+    )
 
 
 def profiles(tables: Sequence[StageTable]) -> Table:
@@ -56,7 +77,7 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
     header = (
         "life",
         "measured energy",
-        "compilation",
+        "compile energy",
         "quantum machine",
         "whole life, projected",
         "ratio to all classical",
@@ -87,7 +108,7 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
 
 def verdicts(found: Sequence[Verdict]) -> Table:
     """The recomputed table next to the article's words."""
-    header = ("stage", "time scale", "article", "potential", "article", "share of a life", "saved share", "because")
+    header = ("stage", "time scale", "article", "potential", "article", "share of a life", "saved share")
     rows = [
         (
             row.facts.title,
@@ -97,15 +118,15 @@ def verdicts(found: Sequence[Verdict]) -> Table:
             f"{row.facts.potential}: {row.potential_agrees}",
             _percent(row.share.interval),
             "nothing runs" if row.saving is None else _saved(row.saving),
-            row.reason,
         )
         for row in found
     ]
     sources = dict.fromkeys(row.share.source for row in found)
-    notes = [
+    notes = [f"{row.facts.title}: {row.reason}" for row in found]
+    notes.append(
         "In brackets the earliest and latest time scale and the lowest and highest potential that the intervals allow. "
         "Thresholds: qgen/report/thresholds.toml. Stage shares from: " + "; ".join(sources) + "."
-    ]
+    )
     return Table("The article's table recomputed", header, [Group("", "", rows)], notes=notes if found else ())
 
 
@@ -143,25 +164,24 @@ def short(reason: str, letters: int = 70) -> str:
 
 
 def _measured(arm: Comparison) -> tuple[str, ...]:
-    """Cells of what this machine did: arm, quality, measured energy, compilation, simulation, use."""
+    """Cells of what this machine did: arm, quality, measured energy, compilation, simulation."""
     if arm.quality is None or arm.measured is None:
-        return (arm.arm, "failed", "", "", "", "")
+        return (arm.arm, f"failed: {arm.reason}", "", "", "")
     seeds = "" if len(arm.seeds) > 1 else " (1 seed)"
-    host = f"host part {measured(arm.host)}" if arm.host else "no host part"
+    host = f"host {measured(arm.host)}" if arm.host else ""
     return (
         arm.arm,
         words.plus_minus(arm.quality) + seeds,
         host if arm.simulated else measured(arm.measured),
         words.si(arm.compile_j, "J"),
         words.si(arm.measured.central, "J") if arm.simulated else "",
-        f"{words.si(arm.use[0], 'J')}/{arm.use[1]}" if arm.use else "",
     )
 
 
 def _shown(arm: Comparison) -> list[tuple[str, ...]]:
     """Cells of the projected columns, one line per shown machine."""
     if arm.quality is None:
-        return [("", short(arm.reason), "", "")]
+        return [("", "", "", "")]
     if not arm.simulated:
         ratio = "1 (best)" if arm.best else _ratio(arm.ratio) + ("" if arm.equal or not arm.ratio else f" {UNEQUAL}")
         return [("", "", ratio, "")]

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EXPERIMENT = "lifecycle"
-_LATEX_COLUMNS = {
-    "lifecycle": r"l l R{22mm} R{15mm} R{15mm} R{15mm} l R{32mm} R{30mm} r",
-    "profiles": r"l l R{45mm} R{45mm} r",
-    "bottom_line": r"l R{26mm} R{17mm} l R{32mm} R{30mm} r r",
-    "verdict": r"l l l l l l P{95mm}",
-}
 
 
 class Study(NamedTuple):
@@ -65,7 +59,10 @@ def write(records: Iterable[Record], out: Path, console: "Console | None", stage
     with console.status("drawing tables and figures"):
         write_tables(found, out / "tables")
         write_figures(found, out / "figures")
+    used = lines.use(found.stages)
     tables.show(lines.lifecycle(found.stages, found.notes), console)
+    if used.groups:
+        tables.show(used, console)
     tables.show(lines.bottom_line(found.lives, found.stages), console)
     tables.show(lines.verdicts(found.verdicts), console)
 
@@ -76,12 +73,13 @@ def write_tables(found: Study, folder: Path) -> None:
     made = {
         "lifecycle": lines.lifecycle(found.stages, found.notes),
         "profiles": lines.profiles(found.stages),
+        "use": lines.use(found.stages),
         "bottom_line": lines.bottom_line(found.lives, found.stages),
         "verdict": lines.verdicts(found.verdicts),
     }
     for name, table in made.items():
         (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(tables.latex(table, _LATEX_COLUMNS[name]), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(tables.latex(table), encoding="utf-8")
     (folder / "lifecycle.csv").write_text(
         tables.comma_separated(csv_rows.HEADER, list(csv_rows.rows(found.stages))), encoding="utf-8"
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,10 @@ from qgen.report import words
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+MIN_WIDTH = 5
+FILE_WIDTH = 160
+"""Letters per line where the output is no terminal."""
 
 
 class Group(NamedTuple):
@@ -101,13 +106,17 @@ def show(table: Table, console: "Console") -> None:
     from rich.text import Text
 
     # A file or a pipe has no width of its own; a terminal's is kept.
-    available = console.width if console.is_terminal else max(console.width, 150)
+    available = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
+    table = table._replace(groups=[group._replace(rows=[_tight(row) for row in group.rows]) for group in table.groups])
     widths = column_widths(table, available - 2 * len(table.header))
 
     def line(cells: Sequence[str], style: str) -> None:
+        if len(cells) > 2 and not any(cells[2:]):
+            console.print(Text(f"{cells[0]:{widths[0]}}  {cells[1]}"), style=style, width=available)
+            return
         grid = Grid.grid(padding=(0, 2, 0, 0))
         for width in widths:
-            grid.add_column(width=width)
+            grid.add_column(width=width, overflow="fold")
         grid.add_row(*(Text(cell) for cell in cells), style=style)
         console.print(grid, width=available, crop=False)
 
@@ -125,15 +134,26 @@ def show(table: Table, console: "Console") -> None:
 
 
 def column_widths(table: Table, available: int) -> list[int]:
-    """Widths in letters: as wide as the longest cell, the widest made narrower until all fit or every word is alone."""
-    columns = list(zip(table.header, *(cells for group in table.groups for cells in group.rows), strict=True))
+    """Widths in letters: as wide as the longest cell, then the widest made narrower until all fit.
+
+    Columns break between words as long as that is enough, and inside of words where the terminal is very narrow.
+    """
+    # A row with a single cell beside its name is written across all columns.
+    rows = [cells for group in table.groups for cells in group.rows if len(cells) <= 2 or any(cells[2:])]
+    columns = list(zip(table.header, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
     # The first column names the rows and never wraps.
     least = [widths[0], *(max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns[1:])]
-    while sum(widths) > available and any(width > low for width, low in zip(widths, least, strict=True)):
-        room = [width if width > low else 0 for width, low in zip(widths, least, strict=True)]
-        widths[room.index(max(room))] -= 1
+    for bounds in (least, [MIN_WIDTH] * len(widths)):
+        while sum(widths) > available and any(width > bound for width, bound in zip(widths, bounds, strict=True)):
+            room = [width if width > bound else 0 for width, bound in zip(widths, bounds, strict=True)]
+            widths[room.index(max(room))] -= 1
     return widths
+
+
+def _tight(cells: Sequence[str]) -> list[str]:
+    """Intervals without the blank after the comma, so that a narrow column breaks before them and not inside."""
+    return [re.sub(r"(\[[^\]]*), ", r"\1,", cell) for cell in cells]
 
 
 def comma_separated(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -224,10 +224,10 @@ def _reason(table: StageTable, machine: Machine | None, scale: str, rules: Thres
     saves = words.probability(machine.projection.saves or 0.0)
     named = f"{machine.arm} on {machine.profile}"
     if scale != "beyond":
-        return f"{named} needs {ratio} times the energy of {best.arm}; P(saves) is {saves}."
+        return f"{named} needs {ratio} times the energy of {best.arm}; P(saves) {saves}."
     if (machine.projection.cheaper or 0.0) >= rules.saves:
-        return f"{named} needs {ratio} times the energy of {best.arm}, but misses its quality; P(saves) is {saves}."
-    return f"Even {named} needs {ratio} times the energy of {best.arm}; P(saves) is {saves} on every machine at most."
+        return f"{named} needs {ratio} times the energy of {best.arm}, but misses its quality; P(saves) {saves}."
+    return f"Even {named} needs {ratio} times the energy of {best.arm}; P(saves) {saves} on every machine at most."
 
 
 def sensitivity(
