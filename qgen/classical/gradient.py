@@ -20,9 +20,9 @@ class State(NamedTuple):
 
 
 def descent(
-    loss: Callable[[Params, Any], Float[Array, ""]], start: Params, optimiser: optax.GradientTransformation
+    loss: Callable[[Params, Any, Any], Float[Array, ""]], start: Params, optimiser: optax.GradientTransformation
 ) -> Method:
-    """Descends `loss(params, batch)` from `start`.
+    """Descends `loss(params, shared, batch)` from `start`.
 
     Args:
         loss: differentiable by its first argument.
@@ -30,20 +30,22 @@ def descent(
         optimiser: any optax transformation.
 
     Returns:
-        A Method over a pytree of batches stacked along the first axis, used in turn; its answer is the parameters.
+        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn; its
+        answer is the parameters.
         `info.aux` is the gradient's global norm.
     """
 
-    def init(key: Key, batches: PyTree) -> State:
+    def init(key: Key, problem: PyTree) -> State:
         return State(start, optimiser.init(start), jnp.zeros((), jnp.int32))
 
-    def step(key: Key, state: State, batches: PyTree) -> tuple[State, Info]:
+    def step(key: Key, state: State, problem: PyTree) -> tuple[State, Info]:
+        shared, batches = problem
         n_batches = jax.tree.leaves(batches)[0].shape[0]
         batch = jax.tree.map(lambda leaf: leaf[state.count % n_batches], batches)
-        value, gradient = jax.value_and_grad(loss)(state.params, batch)
+        value, gradient = jax.value_and_grad(loss)(state.params, shared, batch)
         updates, memory = optimiser.update(gradient, state.memory, state.params)
         norm = optax.global_norm(gradient)
         ok = jnp.isfinite(value) & jnp.isfinite(norm)
         return State(optax.apply_updates(state.params, updates), memory, state.count + 1), Info(value, ok, norm)
 
-    return Method(init, step, lambda state, batches: state.params)
+    return Method(init, step, lambda state, problem: state.params)

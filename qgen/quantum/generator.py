@@ -151,7 +151,7 @@ class State(NamedTuple):
 
 
 def train(
-    loss: Callable[[Float[Array, "width"], Any], Float[Array, ""]],
+    loss: Callable[[Float[Array, "width"], Any, Any], Float[Array, ""]],
     design: Design,
     *,
     width: int,
@@ -168,7 +168,7 @@ def train(
     A step reads p out, differentiates the loss by p on the host, and contracts that with the parameter shifts of p.
 
     Args:
-        loss: `(factors, batch) -> scalar`.
+        loss: `(factors, shared, batch) -> scalar`.
         design: the circuit.
         width: number of factors in use, at most 2^n.
         shots: shots per circuit.
@@ -180,7 +180,8 @@ def train(
         spread: see `start`.
 
     Returns:
-        A Method over a pytree of batches stacked along the first axis, used in turn; its answer is the last State.
+        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn; its
+        answer is the last State.
         `info.aux` is the norm of the gradient by the angles, and that by the strength, [2].
 
     Raises:
@@ -191,17 +192,18 @@ def train(
     adam = optax.adam(strength_rate)
     mover = optax.adam(rate) if rule == "adam" else optax.sgd(rate)
 
-    def init(key: Key, batches: PyTree) -> State:
+    def init(key: Key, problem: PyTree) -> State:
         angles, level = start(key, design, spread), jnp.asarray(strength, jnp.float32)
         return State(angles, level, (mover.init(angles), adam.init(level)), jnp.zeros((), jnp.int32))
 
-    def step(key: Key, state: State, batches: PyTree) -> tuple[State, Info]:
+    def step(key: Key, state: State, problem: PyTree) -> tuple[State, Info]:
+        shared, batches = problem
         n_batches = jax.tree.leaves(batches)[0].shape[0]
         batch = jax.tree.map(lambda leaf: leaf[state.count % n_batches], batches)
         read_key, shift_key, metric_key = jax.random.split(key, 3)
 
         def of_distribution(distribution: Array, level: Array) -> Array:
-            return loss(factors(distribution, level, width), batch)
+            return loss(factors(distribution, level, width), shared, batch)
 
         measured = read_out(read_key, design, state.angles, shots)
         value, (by_outcome, by_strength) = jax.value_and_grad(of_distribution, argnums=(0, 1))(measured, state.strength)
@@ -219,7 +221,7 @@ def train(
         )
         return moved, Info(value, jnp.isfinite(value) & jnp.isfinite(moved.angles).all(), aux)
 
-    return Method(init, step, lambda state, batches: state)
+    return Method(init, step, lambda state, problem: state)
 
 
 def resources(design: Design, rule: str | None, *, steps: int, shots: int, final_shots: int) -> tuple[Resources, ...]:
