@@ -87,8 +87,11 @@ def write_tables(found: Study, folder: Path) -> None:
 
 def write_figures(found: Study, folder: Path) -> None:
     """Every figure as PNG and PDF."""
-    from qgen.report import figures, style
+    from qgen.report import figures, outlook, style
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.all_figures(found.records, found.stages, found.lives, found.verdicts):
-        style.save(figure, folder / name)
+    with style.applied():
+        for name, figure in figures.all_figures(found.records, found.stages, found.lives):
+            style.save(figure, folder / name)
+        if found.verdicts:
+            style.save(outlook.sensitivity(found.verdicts, verdict.thresholds()), folder / "sensitivity")
