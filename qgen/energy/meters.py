@@ -140,8 +140,8 @@ def open_meter(name: str = "auto") -> Meter:
 
     Args:
         name: "nvml" (NVIDIA GPUs), "rapl" (CPU package and memory of Linux), "zeus" (AMD GPUs and others, needs the
-            extra), "modelled" (CPU time and memory times published watts, always there), or "auto": the accelerator that JAX
-            uses where it has a counter, plus the processor by RAPL, or modelled where RAPL cannot be read. The
+            extra), "modelled" (CPU time and memory times published watts, always there), or "auto": the accelerator
+            that JAX uses where it has a counter, plus the processor by RAPL, or modelled where RAPL cannot be read. The
             provenance of such a sum is that of its weakest part.
 
     Raises:

@@ -1,9 +1,9 @@
 """Prices: from Resources to joules and seconds on a quantum machine, with the uncertainty of its profile.
 
 E = (P_base * units + qubits * p_qubit) * [programming + circuits * shots * (reset + layers + transport + read-out +
-delay + reload) + calibration], after the component model of arXiv 2605.15090. The machine's cooling and air conditioning
-are inside its watts, so no PUE is applied. A price is a function of counts only: there is no argument through which the
-seconds of a simulator could come in.
+delay + reload) + calibration], after the component model of arXiv 2605.15090. The machine's cooling and air
+conditioning are inside its watts, so no PUE is applied. A price is a function of counts only: there is no argument
+through which the seconds of a simulator could come in.
 """
 
 import functools

@@ -1,0 +1,105 @@
+"""Scaling laws: energy against size, fitted in the logarithm, and used beyond the data only with their interval."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgen import check
+from qgen.types import Array, Float, Key
+
+KINDS = ("power", "exponential")
+
+
+class Law(NamedTuple):
+    """log(energy) = offset + slope * x, with x = log(size) for a power law and x = size for an exponential one.
+
+    Attributes:
+        kind: "power" or "exponential".
+        offset: natural logarithm of the energy in joules at x = 0.
+        slope: the exponent, or the rate per unit of size.
+        inverse: inverse of the normal matrix, [2, 2].
+        variance: residual variance of the logarithm.
+        freedom: measurements minus two.
+        residuals: log(measured) - log(fitted), [measurements].
+    """
+
+    kind: str
+    offset: float
+    slope: float
+    inverse: np.ndarray
+    variance: float
+    freedom: int
+    residuals: np.ndarray
+
+    def interval(self, level: float = 0.9) -> tuple[float, float]:
+        """Confidence interval of the slope."""
+        half = _student(level, self.freedom) * np.sqrt(self.variance * self.inverse[1, 1])
+        return float(self.slope - half), float(self.slope + half)
+
+
+def fit(sizes: Float[Array, "n"], energies_j: Float[Array, "n"], kind: str) -> Law:
+    """Least squares on the logarithm of the energy.
+
+    Args:
+        sizes: problem sizes, above 0.
+        energies_j: measured energies, above 0.
+        kind: "power" or "exponential".
+
+    Returns:
+        A Law.
+
+    Raises:
+        ValueError: for fewer than three measurements or two different sizes, or a number that is not finite and above
+            0.
+    """
+    check.one_of("kind", kind, KINDS)
+    n, energy = np.asarray(sizes, dtype=float), np.asarray(energies_j, dtype=float)
+    if n.shape != energy.shape or n.ndim != 1 or n.size < 3 or len(set(n.tolist())) < 2:
+        raise ValueError("Arguments `sizes` and `energies_j` must be two rows of at least three numbers and two sizes.")
+    for name, values in (("sizes", n), ("energies_j", energy)):
+        if not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"Argument `{name}` must hold finite numbers above 0, but holds {values.tolist()}.")
+    design = np.stack([np.ones_like(n), _x(kind, n)], axis=1)
+    inverse = np.linalg.inv(design.T @ design)
+    offset, slope = inverse @ design.T @ np.log(energy)
+    residuals = np.log(energy) - design @ np.array([offset, slope])
+    freedom = n.size - 2
+    return Law(kind, float(offset), float(slope), inverse, float(residuals @ residuals / freedom), freedom, residuals)
+
+
+def predict(law: Law, sizes: Float[Array, "n"], level: float = 0.9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Central value and the ends of the prediction interval for a new measurement at each size, in joules."""
+    n = np.asarray(sizes, dtype=float)
+    rows = np.stack([np.ones_like(n), _x(law.kind, n)], axis=-1)
+    middle = rows @ np.array([law.offset, law.slope])
+    spread = np.sqrt(law.variance * (1 + np.einsum("...i,ij,...j", rows, law.inverse, rows)))
+    half = _student(level, law.freedom) * spread
+    return np.exp(middle), np.exp(middle - half), np.exp(middle + half)
+
+
+def sample(key: Key, law: Law, draws: int) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
+    """Draws of (offset, slope) from their joint t distribution: what the data leave open."""
+    normal_key, chi_key = jax.random.split(key)
+    root = np.linalg.cholesky(law.inverse * law.variance + 1e-300 * np.eye(2))
+    normal = jax.random.normal(normal_key, (draws, 2))
+    chi = 2 * jax.random.gamma(chi_key, law.freedom / 2, (draws, 1))
+    pairs = jnp.asarray([law.offset, law.slope]) + normal @ jnp.asarray(root).T * jnp.sqrt(law.freedom / chi)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def log_energy(kind: str, offset: Array, slope: Array, size: Array) -> Array:
+    """Logarithm of the energy of a law at a size; broadcasts."""
+    return offset + slope * (jnp.log(size) if kind == "power" else size)
+
+
+def _x(kind: str, n: np.ndarray) -> np.ndarray:
+    return np.log(n) if kind == "power" else n
+
+
+def _student(level: float, freedom: int) -> float:
+    from scipy.stats import t
+
+    check.within("level", level, 0, 1)
+    return float(t.ppf(0.5 + level / 2, freedom))
