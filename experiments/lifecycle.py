@@ -24,18 +24,28 @@ from qgen.stages import STAGES, Artefacts, Stage
 from qgen.stages.base import configure, plain, run_arm
 
 PRESETS = ("smoke", "default", "paper")
-_PRESET = flags.DEFINE_string("preset", "default", "smoke (under 2 minutes), default (under 15), paper (under 3 hours).")
+_PRESET = flags.DEFINE_string(
+    "preset", "default", "smoke (under 2 minutes), default (under 15), paper (under 3 hours)."
+)
 _SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per arm; None: what the preset says.")
-_STAGE = flags.DEFINE_list("stage", [], "Stages whose arms are compared; earlier ones run their reference arm. Empty: all.")
+_STAGE = flags.DEFINE_list(
+    "stage", [], "Stages whose arms are compared; earlier ones run their reference arm. Empty: all."
+)
 _ARM = flags.DEFINE_list("arm", [], "Arms to run besides the reference arms, such as classical/minhash. Empty: all.")
 _REFERENCE = flags.DEFINE_multi_string("reference", [], "stage=arm: another reference arm, whose answer is handed on.")
 _OUT = flags.DEFINE_string("out", "runs/lifecycle", "Folder that receives records, tables, figures and artefacts.")
-_CORPUS = flags.DEFINE_string("corpus", None, "Text file, folder, JSONL, TSV or Parquet of the first domain. None: Python's docs.")
-_ADAPT = flags.DEFINE_string("adapt_corpus", None, "The same for the second domain. None: the standard library's source code.")
+_CORPUS = flags.DEFINE_string(
+    "corpus", None, "Text file, folder, JSONL, TSV or Parquet of the first domain. None: Python's docs."
+)
+_ADAPT = flags.DEFINE_string(
+    "adapt_corpus", None, "The same for the second domain. None: the standard library's source code."
+)
 _SET = flags.DEFINE_multi_string("set", [], "stage.field=value: one setting of a stage's config (or of corpus).")
 _METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
 _PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
-_RESUME = flags.DEFINE_bool("resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records.")
+_RESUME = flags.DEFINE_bool(
+    "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +118,9 @@ def plan() -> Plan:
     for entry in _REFERENCE.value:
         name, _, arm = entry.partition("=")
         if name not in STAGES:
-            raise cli.UsageError(f"--reference={entry}: must have the form stage=arm, with a stage of: {', '.join(STAGES)}.")
+            raise cli.UsageError(
+                f"--reference={entry}: must have the form stage=arm, with a stage of: {', '.join(STAGES)}."
+            )
         if arm not in STAGES[name].arms:
             raise cli.UsageError(f"--reference={entry}: the arm must be one of: {', '.join(STAGES[name].arms)}.")
         reference[name] = arm
@@ -127,9 +139,9 @@ def plan() -> Plan:
     machines = {name: known[name] for name in _PROFILE.value or known}
 
     with cli.flag("corpus", _CORPUS.value or "(the standard library's documentation)"):
-        first = data.load_corpus(_CORPUS.value, domain="documentation", characters=corpus_config.characters)
+        first = data.load_corpus(_CORPUS.value, domain="prose", max_characters=corpus_config.characters)
     with cli.flag("adapt_corpus", _ADAPT.value or "(the standard library's source code)"):
-        second = data.load_corpus(_ADAPT.value, domain="source", characters=corpus_config.adapt_characters)
+        second = data.load_corpus(_ADAPT.value, domain="code", max_characters=corpus_config.adapt_characters)
     base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
 
     out = Path(_OUT.value)
@@ -139,7 +151,9 @@ def plan() -> Plan:
         if (out / "records.jsonl").exists():
             rows = record.load(out / "records.jsonl")
     if rows and not _RESUME.value:
-        raise cli.UsageError(f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away.")
+        raise cli.UsageError(
+            f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
+        )
     return Plan(
         preset=_PRESET.value,
         seeds=seeds,
@@ -262,7 +276,13 @@ def run(plan: Plan) -> list[record.Record]:
     }
     downstream = sum(len(plan.stages) - 1 - index for index in range(len(plan.stages))) if whole else 0
     rows: list[record.Record] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=cli.console) as progress:
         progress.add_task("", total=plan.seeds * (sum(map(len, chosen.values())) + downstream))
         for seed in range(plan.seeds):
@@ -301,7 +321,9 @@ def main() -> None:
     )
     rows = run(todo)
     report.lifecycle(rows, todo.out, cli.console)
-    cli.console.print(f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}")
+    cli.console.print(
+        f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
+    )
 
 
 if __name__ == "__main__":

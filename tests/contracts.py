@@ -36,7 +36,9 @@ def stage_is_complete(stage: Stage) -> None:
         assert arm.name == name and isinstance(arm.note, str)
 
 
-def arm_keeps_contract(stage: Stage, config: Any, problem: Any, name: str, reference: Outcome, scores: dict[str, float]) -> Outcome:
+def arm_keeps_contract(
+    stage: Stage, config: Any, problem: Any, name: str, reference: Outcome, scores: dict[str, float]
+) -> Outcome:
     """One arm against the stage's reference outcome: same key same answer, one type, one set of scores, honest resources."""
     arm = stage.arms[name](config)
     key = jax.random.fold_in(jax.random.key(11), 3)

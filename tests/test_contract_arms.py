@@ -22,8 +22,8 @@ class Pass:
     def __init__(self, folder):
         self.folder, self.problems, self.outcomes, self.scores = folder, {}, {}, {}
         corpus = lifecycle.SETTINGS["smoke"].corpus
-        first = data.load_corpus(None, domain="documentation", characters=corpus.characters)
-        second = data.load_corpus(None, domain="source", characters=corpus.adapt_characters)
+        first = data.load_corpus(None, domain="prose", max_characters=corpus.characters)
+        second = data.load_corpus(None, domain="code", max_characters=corpus.adapt_characters)
         self.artefacts = {None: Artefacts(*data.split(first, corpus.holdout), *data.split(second, corpus.holdout))}
 
     def upto(self, name):
@@ -90,7 +90,10 @@ def test_teeth(reference):
         "same key gave another answer": ("classical/twin", forgetful),
         "one type": ("classical/twin", lambda key, problem: Outcome(tuple(outcome.answer))),
         "without resources would be free": ("quantum/twin", lambda key, problem: outcome),
-        "claims no quantum machine": ("classical/twin", lambda key, problem: outcome._replace(resources=(Resources(1, shots=1),))),
+        "claims no quantum machine": (
+            "classical/twin",
+            lambda key, problem: outcome._replace(resources=(Resources(1, shots=1),)),
+        ),
     }
     for message, (name, solve) in twins.items():
         broken = stage._replace(arms={name: lambda config, name=name, solve=solve: Arm(name, solve)})

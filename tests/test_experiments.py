@@ -51,7 +51,13 @@ def test_bad_flag(tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("empty.txt", b""), ("binary.txt", bytes(range(256)) * 40), ("latin.txt", "é".encode("latin-1") * 5000), ("small.txt", b"Too short.")]
+    ("name", "content"),
+    [
+        ("empty.txt", b""),
+        ("binary.txt", bytes(range(256)) * 40),
+        ("latin.txt", "é".encode("latin-1") * 5000),
+        ("small.txt", b"Too short."),
+    ],
 )
 def test_bad_corpus(tmp_path, name, content):
     result = lifecycle("--preset=smoke", f"--out={tmp_path / 'out'}", corpus(tmp_path, name, content))

@@ -52,7 +52,13 @@ def violations(root: Path) -> list[str]:
             sideways = RANK.get(part, -1) == RANK[own] and own != "types" and RANK[own] != RANK["types"]
             upward = RANK.get(part, -1) < RANK[own]
             report_reads_records_only = own == "report" and part not in {"record"}
-            if upward or sideways or part in OUTSIDE or report_reads_records_only or (part == "circuits" and own in NEVER_CIRCUITS):
+            if (
+                upward
+                or sideways
+                or part in OUTSIDE
+                or report_reads_records_only
+                or (part == "circuits" and own in NEVER_CIRCUITS)
+            ):
                 wrong.append(f"{relative} -> {part}")
     assert files, f"no files under {root}"
     return wrong

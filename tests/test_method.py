@@ -23,7 +23,9 @@ def heavy_ball(rate, friction=0.9, noise=0.0):
         loss = 0.5 * jnp.sum(problem * state.x**2)
         return State(state.x + v, v), Info(loss, jnp.isfinite(loss))
 
-    return Method(lambda key, problem: State(jnp.full(problem.shape, 1.5), jnp.zeros(problem.shape)), step, lambda s, _: s.x)
+    return Method(
+        lambda key, problem: State(jnp.full(problem.shape, 1.5), jnp.zeros(problem.shape)), step, lambda s, _: s.x
+    )
 
 
 CURVATURE = jnp.array([0.5, 1.3, 2.1])

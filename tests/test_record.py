@@ -17,7 +17,10 @@ def row(**changes) -> Record:
 
 def test_round_trip(tmp_path):
     path = tmp_path / "records.jsonl"
-    rows = [row(metrics={"loss": 1.25}, projected={"sc_today": {"energy_j": [1.0, 2.0]}}), row(seed=4, status="failed", reason="x")]
+    rows = [
+        row(metrics={"loss": 1.25}, projected={"sc_today": {"energy_j": [1.0, 2.0]}}),
+        row(seed=4, status="failed", reason="x"),
+    ]
     for item in rows:
         record.append(path, item)
     assert record.load(path) == rows
