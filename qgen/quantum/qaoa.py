@@ -37,7 +37,7 @@ def ramp(layers: int, n: int, mixer: str = "full") -> Float[Array, "2 layers"]:
     """The linear ramp to start from: gamma grows and beta falls over the layers, as in an anneal.
 
     The Dicke state is the highest state of the mixer, so betas are negative in a search for the least energy. The
-    slopes were the best of a coarse grid on random positive semidefinite instances with n of 8 and 12 and 1 to 8 layers.
+    slopes were the best of a coarse grid on random positive semidefinite instances, n of 8 and 12, 1 to 8 layers.
 
     Args:
         layers: QAOA layers.
