@@ -178,14 +178,14 @@ def fingerprint(content: Any) -> str:
 
 
 class Chain:
-    """One pass through the stages for one seed: the reference pass, or one with an arm of an earlier stage swapped in."""
+    """One pass through the stages for one seed: the reference pass, or one with an earlier stage's arm swapped in."""
 
     def __init__(self, plan: Plan, seed: int, progress: Progress, upstream: str = "reference") -> None:
         self.plan, self.seed, self.progress, self.upstream = plan, seed, progress, upstream
         self.rows: list[record.Record] = []
 
     def inputs(self, stage: Stage) -> str:
-        """What a stage's problem is made of, besides the seed and `upstream`: corpus, earlier settings, earlier arms."""
+        """What a stage's problem is made of besides seed and `upstream`: corpus, earlier settings, earlier arms."""
         earlier = list(STAGES)[: list(STAGES).index(stage.name)]
         settings = [[name, plain(self.plan.configs[name]), self.plan.reference[name]] for name in earlier]
         return fingerprint([self.plan.corpus, settings])
@@ -234,7 +234,7 @@ class Chain:
         return record.Record("lifecycle", stage.name, arm, self.seed, self.plan.preset, config, self.upstream).key
 
     def problem_key(self, stage: Stage) -> jax.Array:
-        """The key of a stage's problem: the same in every chain of a seed, so that a swap changes the artefacts only."""
+        """The key of a stage's problem: the same in every chain of a seed: a swap changes the artefacts only."""
         return jax.random.fold_in(jax.random.key(self.seed), 1000 + list(STAGES).index(stage.name))
 
     def say(self, stage: Stage, what: str) -> None:
@@ -316,8 +316,8 @@ def main() -> None:
     started = time.monotonic()
     todo = plan()
     cli.console.print(
-        f"lifecycle: preset {todo.preset}, {todo.seeds} seeds, {len(todo.base.documents)} documents, meter {todo.meter.name} "
-        f"({todo.meter.provenance}), {len(todo.machines)} quantum machines, records in {todo.out}"
+        f"lifecycle: preset {todo.preset}, {todo.seeds} seeds, {len(todo.base.documents)} documents, "
+        f"meter {todo.meter.name} ({todo.meter.provenance}), {len(todo.machines)} quantum machines, records in {todo.out}"
     )
     rows = run(todo)
     report.lifecycle(rows, todo.out, cli.console)

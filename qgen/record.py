@@ -48,8 +48,8 @@ class Record:
         host: the same fields for the part of a quantum arm that stays classical beside a quantum machine; empty where
             the arm has none.
         use: the same fields for one use of the answer, with `unit` (such as "token") and `energy_per_unit_j`.
-        projected: profile name -> `energy_j` and `time_s`, each a list of quantiles at QUANTILE_LEVELS, or `reason`, one
-            sentence on why that machine cannot run it.
+        projected: profile name -> `energy_j` and `time_s`, each a list of quantiles at QUANTILE_LEVELS, or `reason`,
+            one sentence on why that machine cannot run it.
         trace: name -> list of numbers, for curves.
         provenance: commit, dirty, host, device, versions, start.
     """
@@ -144,7 +144,7 @@ def load(path: Path) -> list[Record]:
     """Reads every row of a file, or of all `*.jsonl` files of a folder; a torn last line is passed over.
 
     Raises:
-        RecordError: if the path is missing, a whole line is no JSON object, or a row has another schema or unknown fields.
+        RecordError: if the path is missing, a whole line is no JSON object, or a row has another schema or fields.
     """
     if path.is_dir():
         return [row for file in sorted(path.glob("*.jsonl")) for row in load(file)]
@@ -161,7 +161,8 @@ def load(path: Path) -> list[Record]:
         except (json.JSONDecodeError, AttributeError) as error:
             raise RecordError(f"{path}, line {number}, is not a record: {error}.") from error
         if row.get("schema") != SCHEMA:
-            raise RecordError(f"{path}, line {number}, has schema {row.get('schema')}, but this version reads {SCHEMA}.")
+            found = row.get("schema")
+            raise RecordError(f"{path}, line {number}, has schema {found}, but this version reads {SCHEMA}.")
         if unknown := set(row) - known:
             raise RecordError(f"{path}, line {number}, has unknown fields: {', '.join(sorted(unknown))}.")
         records.append(Record(**row))
@@ -194,7 +195,8 @@ def provenance(start: str) -> dict[str, Any]:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10).stdout.strip()
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
 

@@ -1,4 +1,4 @@
-"""What every stage and every arm must keep to; plain functions that raise AssertionError, so that teeth can try them."""
+"""What every stage and every arm must keep to; functions that raise AssertionError, so that teeth can try them."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ def stage_is_complete(stage: Stage) -> None:
 def arm_keeps_contract(
     stage: Stage, config: Any, problem: Any, name: str, reference: Outcome, scores: dict[str, float]
 ) -> Outcome:
-    """One arm against the stage's reference outcome: same key same answer, one type, one set of scores, honest resources."""
+    """One arm against the reference outcome: same key same answer, one type, one set of scores, honest resources."""
     arm = stage.arms[name](config)
     key = jax.random.fold_in(jax.random.key(11), 3)
     outcome = arm.solve(key, problem)

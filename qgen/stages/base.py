@@ -17,8 +17,8 @@ from qgen.resources import Resources, total
 from qgen.types import Array, Key
 
 FAMILIES = ("classical", "quantum", "inspired", "control")
-"""classical: the honest rival. quantum: needs a quantum machine. inspired: from quantum computing, but runs classically and
-claims nothing quantum. control: the quantum arm with its quantum part taken away or replaced."""
+"""classical: the honest rival. quantum: needs a quantum machine. inspired: from quantum computing, but runs classically
+and claims nothing quantum. control: the quantum arm with its quantum part taken away or replaced."""
 
 
 class Outcome(NamedTuple):
@@ -42,9 +42,9 @@ class Arm(NamedTuple):
         name: `family/method`.
         solve: `(key, problem) -> Outcome`.
         note: one sentence that the table shows: what is simulated, what is left out.
-        host: `(key, problem) -> anything`: for a quantum arm, the classical work that would stay classical beside a quantum
-            machine (feature extraction, optimiser, training runs that the oracle's table needs). It is run and measured
-            apart, and its energy is added to the projected energy. None: negligible, and the note says so.
+        host: `(key, problem) -> anything`: for a quantum arm, the classical work that would stay classical beside a
+            quantum machine (feature extraction, optimiser, training runs that the oracle's table needs). It is run and
+            measured apart, and its energy is added to the projected energy. None: negligible, and the note says so.
     """
 
     name: str
@@ -244,7 +244,7 @@ def run_arm(
         measured=measured.fields(),
         host=host.fields() if host else {},
         use=used.fields() | {"unit": use.unit, "energy_per_unit_j": used.energy_j / use.units} if use and used else {},
-        projected={name: project(outcome.resources, machine) for name, machine in machines.items()} if resources else {},
+        projected={name: project(outcome.resources, m) for name, m in machines.items()} if resources else {},
         trace={name: np.asarray(values, dtype=float).tolist() for name, values in outcome.trace.items()},
     )
     return Result(row, outcome.answer)
