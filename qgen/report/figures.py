@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW_IN = 0.17
+ROW_IN = 0.15
 
 
 def energy(stages: Sequence[StageTable]) -> "Figure":
@@ -49,8 +49,9 @@ def energy(stages: Sequence[StageTable]) -> "Figure":
     axes.set_ylim(float(tops[-1]) - 0.3, -0.7)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", linewidth=0.3, color="#E0E0E0")
+    axes.margins(x=0.08)
     axes.set_xlabel("energy (J); bars: range of the meter, or 5 % to 95 % of the projection")
-    _legend(made, _family_handles(stages) + _date_handles(stages), columns=4)
+    _legend(made, _family_handles(stages) + _date_handles(stages), columns=5)
     return made
 
 
@@ -65,7 +66,8 @@ def _energy_row(axes: "Axes", arm: Comparison, top: float) -> None:
         interval = Interval(arm.measured.central, arm.measured.low, arm.measured.high)
         _point(axes, interval, top, colour, "o", filled=True)
         return
-    axes.plot(arm.measured.central, top, marker="x", color="#999999", markersize=3.5, linestyle="none")
+    # A little above the line, where it hides no machine's name.
+    axes.plot(arm.measured.central, top - 0.3, marker="x", color="#999999", markersize=3.5, linestyle="none")
     for index, (name, projection) in enumerate(_machines(arm)):
         place = top + index
         _point(axes, projection.energy, place, colour, style.MARKERS[select.date(name)], filled=False)
@@ -88,6 +90,8 @@ def _point(axes: "Axes", interval: Interval, y: float, colour: str, marker: str,
 
 def quality(stages: Sequence[StageTable]) -> "Figure":
     """The headline score of every arm with its 95 % interval, and the band that counts as equal quality."""
+    from matplotlib.patches import Patch
+
     columns = 2
     shown = [[(arm, arm.quality) for arm in stage.arms if arm.quality] for stage in stages]
     heights = [max(len(arms) for arms in shown[i : i + columns]) for i in range(0, len(shown), columns)]
@@ -110,7 +114,8 @@ def quality(stages: Sequence[StageTable]) -> "Figure":
         axes.locator_params(axis="x", nbins=5)
         axes.set_title(stage.facts.title)
         axes.set_xlabel(f"{score.name} ({'higher' if score.higher_is_better else 'lower'} is better)")
-    _legend(made, _family_handles(stages), columns=4)
+    band = Patch(color=style.FAMILIES["classical"], alpha=0.12, linewidth=0, label="equal to the best classical arm")
+    _legend(made, [*_family_handles(stages), band], columns=5)
     return made
 
 
@@ -129,7 +134,7 @@ def saves(stages: Sequence[StageTable]) -> "Figure":
                 grid[row, column] = projection.saves
                 if projection.saves >= 0.005:
                     shade = "white" if projection.saves > 0.55 else "black"
-                    text = f"{projection.saves:.2f}".lstrip("0")
+                    text = "1" if projection.saves >= 0.995 else f"{projection.saves:.2f}".lstrip("0")
                     axes.text(column, row, text, ha="center", va="center", fontsize=5, color=shade)
             elif projection and projection.reason:
                 axes.text(column, row, "–", ha="center", va="center", fontsize=6, color="#AAAAAA")
@@ -199,9 +204,19 @@ def lives(found: Sequence[Life]) -> "Figure":
         for index, (name, _) in enumerate(shown):
             ratio = life.ratios[name]
             _point(axes, ratio, top + index, style.FAMILIES["quantum"], style.MARKERS[select.date(name)], filled=False)
+            # A name stands where it does not cross the line of the all-classical life.
+            left = ratio.high < 1
             axes.annotate(
-                name, (ratio.high, top + index), xytext=(4, 0), textcoords="offset points", fontsize=5.5, va="center"
+                name,
+                (ratio.low if left else ratio.high, top + index),
+                xytext=(-5 if left else 5, 0),
+                textcoords="offset points",
+                fontsize=5.5,
+                color="#666666",
+                ha="right" if left else "left",
+                va="center",
             )
+    axes.margins(x=0.15)
     axes.set_yticks(tops[:-1], [f"{life.swap[0]}: {life.swap[1]}" for life in swaps if life.swap])
     axes.set_ylim(float(tops[-1]) - 0.3, -0.8)
     axes.tick_params(axis="y", length=0)
@@ -223,7 +238,7 @@ def _legend(made: "Figure", handles: list, columns: int) -> None:
 def _family_handles(stages: Sequence[StageTable]) -> list:
     from matplotlib.lines import Line2D
 
-    present = {arm.family for stage in stages for arm in stage.arms}
+    present = {arm.family for stage in stages for arm in stage.arms if arm.quality}
     return [
         Line2D([], [], color=colour, marker="o", markersize=4, label=family)
         for family, colour in style.FAMILIES.items()

@@ -53,7 +53,13 @@ def _words(axes: "Axes", grid: Sequence[Sequence[str]], colours: Mapping[str, st
         Patch(facecolor=colour, edgecolor="#888888", linewidth=0.4, label=word) for word, colour in colours.items()
     ]
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=4, handlelength=1, columnspacing=1
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=5,
+        ncols=4,
+        handlelength=1,
+        columnspacing=1,
     )
 
 

@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, colours of families and words, how a figure is saved. No pyplot, no global state."""
+"""One look for every figure: fonts, colours of families and words, saving. No pyplot, no global state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
