@@ -24,6 +24,10 @@ from qgen.energy.ranges import Range
 
 PERIODS = 10
 """A window must span this many updates of its counter."""
+TICK_S = 0.01
+"""The kernel counts CPU and stolen time of the machine in ticks of this length."""
+COMPILE_THREADS = (0.5, 1.0, 2.0)
+"""How many busy threads tracing and compiling are charged as: low, central, high."""
 RAPL_ROOT = Path("/sys/class/powercap")
 RAPL_POLL_S = 30.0
 """A package counter wraps after some minutes at full power; reading it this often misses no wrap."""
@@ -189,7 +193,7 @@ def modelled(threads: int | None = None) -> Meter:
         name="modelled",
         provenance="MODELLED",
         boundary="server share of this process: processor, memory, power supply",
-        period_s=1e-3,
+        period_s=TICK_S,
         counter=resident_gb,
         joules=joules,
         idle_seconds=0.1,
@@ -434,9 +438,9 @@ def measure(
     """Runs `fn` between two readings of the meter, again and again until the window is long enough.
 
     The window is at least `min_time_s` and ten updates of the counter long. JAX's own duration events tell how long it
-    traced and compiled in the window; that time is charged with idle power and, as one busy thread, with its share of
-    the CPU time, and is reported apart from the energy of the calls. Time that is left to others widens the interval:
-    stolen time on both sides, other processes' work on the low side.
+    traced and compiled in the window; that time is charged with idle power and, as one busy thread (half to two in the
+    interval), with its share of the CPU time, and is reported apart from the energy of the calls. Time that is left to
+    others widens the interval: stolen time on both sides, other processes' work on the low side.
 
     Args:
         meter: the counter.
@@ -477,14 +481,14 @@ def measure(
     energy = meter.energy(start, stop, own_share=1 - others)
     wall, cpu = stop.wall_s - start.wall_s, stop.cpu_s - start.cpu_s
     dynamic_w = max(0.0, energy.central_j - idle_w * wall) / max(cpu, wall) if meter.sees_cpu else 0.0
-    compile_w = idle_w + dynamic_w
     inside_s = min(inside.seconds, wall)
-    kept = 1 - min(compile_w * inside_s / energy.central_j, 1.0)
+    few_w, compile_w, many_w = (idle_w + threads * dynamic_w for threads in COMPILE_THREADS)
+    most, kept, least = (max(0.0, 1 - w * inside_s / energy.central_j) for w in (few_w, compile_w, many_w))
     return Measurement(
         result=first,
         energy_j=energy.central_j * kept / calls,
-        energy_low_j=energy.low_j * kept * (1 - steal) / calls,
-        energy_high_j=energy.high_j * kept * (1 + steal) / calls,
+        energy_low_j=energy.low_j * least * (1 - steal) / calls,
+        energy_high_j=energy.high_j * most * (1 + steal) / calls,
         time_s=(wall - inside_s) / calls,
         compile_time_s=before.seconds + inside_s,
         compile_energy_j=compile_w * (before.seconds + inside_s),
