@@ -100,7 +100,8 @@ def break_even(laws: Sequence[Law], crossing: tuple[float, float, float] | None,
     for law in laws:
         colour = style.FAMILIES.get(law.family, "black")
         reach = law.points[0].max() if law.points.size else law.sizes[0]
-        inside, outside = law.sizes <= reach, law.sizes >= reach
+        inside = law.sizes <= reach
+        outside = law.sizes >= law.sizes[inside].max(initial=law.sizes[0])
         axes.plot(law.sizes[inside], law.central[inside], color=colour, label=law.label)
         axes.plot(law.sizes[outside], law.central[outside], color=colour, linestyle="--")
         axes.fill_between(law.sizes, law.low, law.high, color=colour, alpha=0.15, linewidth=0)
@@ -109,6 +110,8 @@ def break_even(laws: Sequence[Law], crossing: tuple[float, float, float] | None,
     if crossing:
         axes.axvspan(crossing[1], crossing[2], color="#BBBBBB", alpha=0.3, linewidth=0)
         axes.axvline(crossing[0], color="#555555", linewidth=0.8, label=f"break-even: {crossing[0]:.2g}")
+    for labelled in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        labelled("{x:g}")
     axes.set_xlabel(size)
     axes.set_ylabel("energy (J)")
     axes.legend()
@@ -135,6 +138,8 @@ def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], c
             left, right = min(central, end), max(central, end)
             axes.barh(y, right - left, left=left, height=0.7, color=colour, linewidth=0)
     axes.axvline(central, color="black", linewidth=0.8)
+    axes.use_sticky_edges = False
+    axes.autoscale()
     axes.set_yticks(range(len(names)), [names[index] for index in order])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

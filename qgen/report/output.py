@@ -79,7 +79,7 @@ def write_tables(found: Study, folder: Path) -> None:
     }
     for name, table in made.items():
         (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(tables.latex(table), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(tables.latex(table, name.replace("_", "")), encoding="utf-8")
     (folder / "lifecycle.csv").write_text(
         tables.comma_separated(csv_rows.HEADER, list(csv_rows.rows(found.stages))), encoding="utf-8"
     )

@@ -1,5 +1,6 @@
 """One look for every figure: fonts, colours of families and words, saving. No pyplot, no global state."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +43,15 @@ def applied() -> Iterator[None]:
     """The look, for the figures that are made and saved inside."""
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
-        yield
+    # Where a script has asked for log lines (absl does), subsetting a font writes hundreds of them.
+    fonts = logging.getLogger("fontTools")
+    level = fonts.level
+    fonts.setLevel(logging.WARNING)
+    try:
+        with matplotlib.rc_context(_RC):
+            yield
+    finally:
+        fonts.setLevel(level)
 
 
 def figure(height_in: float) -> "Figure":

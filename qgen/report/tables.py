@@ -69,17 +69,17 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
-def latex(table: Table, columns: str = "") -> str:
+def latex(table: Table, label: str) -> str:
     """The table as a `longtable` for `\\input`; headings and claims span all columns; needs booktabs and longtable.
 
     Args:
         table: the table.
-        columns: LaTeX's column specification; left-aligned columns where it is empty.
+        label: what `\\ref{tab:label}` calls it.
     """
     n = len(table.header)
     lines = [
-        f"\\begin{{longtable}}{{{columns or 'l' * n}}}",
-        f"\\caption{{{words.tex(table.caption)}}}\\\\",
+        f"\\begin{{longtable}}{{{'l' * n}}}",
+        f"\\caption{{{words.tex(table.caption)}}}\\label{{tab:{label}}}\\\\",
         r"\toprule",
         " & ".join(words.tex(title) for title in table.header) + r" \\",
         r"\midrule",
