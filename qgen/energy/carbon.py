@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from qgen import check
 from qgen.energy import ranges
@@ -54,7 +55,7 @@ def load_grid(path: Path = GRID) -> dict[str, Region]:
 
 
 def grams(
-    key: Key, energy_j: Float[Array, "draws"], region: Region, *, building: bool
+    key: Key, energy_j: ArrayLike, region: Region, *, building: bool
 ) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
     """Grams of CO2 of an energy, drawn from the region's ranges.
 
@@ -75,7 +76,7 @@ def grams(
     return energy * pue / JOULES_PER_KWH * intensity, energy * pue
 
 
-def electricity_usd(key: Key, grid_j: Float[Array, "draws"]) -> Float[Array, "draws"]:
+def electricity_usd(key: Key, grid_j: ArrayLike) -> Float[Array, "draws"]:
     """Cost of electricity in USD, drawn from ELECTRICITY."""
     return jnp.asarray(grid_j) / JOULES_PER_KWH * ELECTRICITY.quantile(jax.random.uniform(key, jnp.shape(grid_j)))
 
@@ -175,7 +176,7 @@ def weight(key: Key, stage: str, draws: int = 10_000, path: Path = LIFECYCLES) -
 
 
 def until_release(path: Path = LIFECYCLES) -> list[tuple[str, str, float, float]]:
-    """Rows (lifecycle, part, share, GWh) of every published split, for a table; GWh is NaN where no total is published."""
+    """Rows (lifecycle, part, share, GWh) of every published split; GWh is NaN where no total is published."""
     lifecycles, _ = load_lifecycles(path)
     return [
         (life.title, part, row.share.central, row.share.central * life.total_gwh)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from qgen import check
 from qgen.energy import faulttolerant, ranges
@@ -275,13 +276,13 @@ def _fault_tolerant(v: Mapping[str, Array], n: Mapping[str, Array], _: str) -> t
     return joules, run_s + n["circuits"] * v["program_s"], figures
 
 
-def summary(draws: Float[Array, "draws"]) -> tuple[float, float, float]:
+def summary(draws: ArrayLike) -> tuple[float, float, float]:
     """Median, 5 % and 95 % quantile."""
     middle, low, high = np.quantile(np.asarray(draws, dtype=float), (0.5, 0.05, 0.95))
     return float(middle), float(low), float(high)
 
 
-def probability_saves(quantum_j: Float[Array, "draws"], classical_j: Float[Array, "draws"]) -> float:
+def probability_saves(quantum_j: ArrayLike, classical_j: ArrayLike) -> float:
     """P(quantum < classical) over paired or independent draws of both."""
     return float(np.mean(np.asarray(quantum_j) < np.asarray(classical_j)))
 
@@ -300,7 +301,7 @@ def tornado(resources: Resources | Sequence[Resources], profile: Profile) -> lis
     names, table = _table(profile)
     price(items, profile, jax.random.key(0), draws=1)
     varied = jnp.eye(len(names), dtype=bool)
-    cases = jnp.concatenate([jnp.where(varied, table[:, end], table[:, 1]) for end in (0, 2)])
+    cases = jnp.concatenate([jnp.where(varied, table[None, :, end], table[None, :, 1]) for end in (0, 2)])
     bill = _bill(dict(zip(names, cases.T, strict=True)), _counts(items), profile.kind, profile.connectivity)
     energy = np.asarray(bill.energy_j, dtype=float).reshape(2, -1)
     rows = [(name, float(low), float(high)) for name, low, high in zip(names, *energy, strict=True) if low != high]

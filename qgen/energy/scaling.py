@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from qgen import check
 from qgen.types import Array, Float, Key
@@ -39,12 +40,12 @@ class Law(NamedTuple):
         return float(self.slope - half), float(self.slope + half)
 
 
-def fit(sizes: Float[Array, "n"], energies_j: Float[Array, "n"], kind: str) -> Law:
+def fit(sizes: ArrayLike, energies_j: ArrayLike, kind: str) -> Law:
     """Least squares on the logarithm of the energy.
 
     Args:
-        sizes: problem sizes, above 0.
-        energies_j: measured energies, above 0.
+        sizes: problem sizes, above 0, [measurements].
+        energies_j: measured energies, above 0, [measurements].
         kind: "power" or "exponential".
 
     Returns:
@@ -69,7 +70,7 @@ def fit(sizes: Float[Array, "n"], energies_j: Float[Array, "n"], kind: str) -> L
     return Law(kind, float(offset), float(slope), inverse, float(residuals @ residuals / freedom), freedom, residuals)
 
 
-def predict(law: Law, sizes: Float[Array, "n"], level: float = 0.9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(law: Law, sizes: ArrayLike, level: float = 0.9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Central value and the ends of the prediction interval for a new measurement at each size, in joules."""
     n = np.asarray(sizes, dtype=float)
     rows = np.stack([np.ones_like(n), _x(law.kind, n)], axis=-1)
@@ -85,8 +86,8 @@ def sample(key: Key, law: Law, draws: int) -> tuple[Float[Array, "draws"], Float
     root = np.linalg.cholesky(law.inverse * law.variance + 1e-300 * np.eye(2))
     normal = jax.random.normal(normal_key, (draws, 2))
     chi = 2 * jax.random.gamma(chi_key, law.freedom / 2, (draws, 1))
-    pairs = jnp.asarray([law.offset, law.slope]) + normal @ jnp.asarray(root).T * jnp.sqrt(law.freedom / chi)
-    return pairs[:, 0], pairs[:, 1]
+    offset, slope = (normal @ jnp.asarray(root).T * jnp.sqrt(law.freedom / chi)).T
+    return law.offset + offset, law.slope + slope
 
 
 def log_energy(kind: str, offset: Array, slope: Array, size: Array) -> Array:
