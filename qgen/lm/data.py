@@ -44,8 +44,8 @@ def load_corpus(
     Args:
         path: a text file, a folder of such files, JSONL or Parquet with a `text` column, or TSV with a `sentence` or
             `text` column; None takes what comes with Python.
-        domain: without a path: "prose" is the language reference (`pydoc_data.topics`) and the docstrings of the standard
-            library, "code" its functions and classes without their docstrings.
+        domain: without a path: "prose" is the language reference (`pydoc_data.topics`) and the docstrings of the
+            standard library, "code" its functions and classes without their docstrings.
         max_characters: keep an unbiased choice of documents (by hash) of about this many characters; None keeps all.
 
     Returns:
@@ -74,13 +74,14 @@ def load_corpus(
 
 def choose(documents: Sequence[str], max_characters: int) -> tuple[str, ...]:
     """Documents of about `max_characters` in all, chosen by their hash, in their old order."""
-    chosen, total = set(), 0
+    chosen: set[int] = set()
+    total = 0
     for place in sorted(range(len(documents)), key=lambda place: (_hash(documents[place]), place)):
         if total >= max_characters:
             break
         chosen.add(place)
         total += len(documents[place])
-    return tuple(documents[place] for place in sorted(chosen))
+    return tuple(document for place, document in enumerate(documents) if place in chosen)
 
 
 def split(documents: Sequence[str], holdout: float = 0.1) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -174,16 +175,13 @@ def _docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def _code(tree: ast.Module, source: str) -> Iterator[str]:
-    lines: list[str | None] = list(source.splitlines())
+    lines: list[str | None] = list(source.split("\n"))  # as ast counts lines: a form feed ends none
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                lines[first.lineno - 1 : first.end_lineno] = [None] * (first.end_lineno - first.lineno + 1)
+            if isinstance(first, ast.Expr) and ast.get_docstring(node, clean=False) is not None:
+                span = range(first.lineno - 1, first.end_lineno or first.lineno)
+                lines[span.start : span.stop] = [None] * len(span)
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from qgen import check
-from qgen.lm import train
-from qgen.lm.train import Objective
+from qgen.lm import losses, weights
+from qgen.lm.losses import Objective
 from qgen.lm.transformer import Config
 from qgen.types import Array, Key, Params
 
@@ -19,15 +19,14 @@ Adapters = dict[str, dict[str, Array]]
 """Place of a matrix, such as "block_0/attention/qkv" -> {"a": [in, rank], "b": [rank, out]}."""
 
 
-def init(key: Key, params: Params, rank: int, targets: Sequence[str] = TARGETS, scale: float = 1.0) -> Adapters:
-    """Adapters that change nothing yet: b is zero, a is normal with deviation scale / sqrt(in).
+def init(key: Key, params: Params, rank: int, targets: Sequence[str] = TARGETS) -> Adapters:
+    """Adapters that change nothing yet: b is zero, a is normal with deviation 1 / sqrt(in).
 
     Args:
         key: the random key.
         params: the model's parameters.
         rank: columns of a, at least 1.
         targets: which matrices get an adapter.
-        scale: how far one learning-rate step of b reaches.
 
     Raises:
         ValueError: if the rank is below 1 or a target is unknown.
@@ -38,8 +37,8 @@ def init(key: Key, params: Params, rank: int, targets: Sequence[str] = TARGETS, 
     adapters: Adapters = {}
     for place, kernel in kernels(params).items():
         if place.rsplit("/", 1)[-1] in targets:
-            fan_in, fan_out = kernel.shape
-            a = jax.random.normal(jax.random.fold_in(key, len(adapters)), (fan_in, rank)) * scale * fan_in**-0.5
+            fan_in, fan_out = weights.dense(kernel).shape
+            a = jax.random.normal(jax.random.fold_in(key, len(adapters)), (fan_in, rank)) * fan_in**-0.5
             adapters[place] = {"a": a, "b": jnp.zeros((rank, fan_out))}
     return adapters
 
@@ -67,8 +66,8 @@ def attach(params: Params, adapters: Adapters) -> Params:
 
 
 def merge(params: Params, adapters: Adapters) -> Params:
-    """Plain parameters in which every adapted matrix is base + a @ b, in the type of the base."""
-    base = kernels(params)
+    """Plain parameters in which every adapted matrix is base + a @ b, in the type of the base (float32 from int8)."""
+    base = {place: weights.dense(kernel) for place, kernel in kernels(params).items()}
     return _replace(
         params,
         {place: base[place] + (pair["a"] @ pair["b"]).astype(base[place].dtype) for place, pair in adapters.items()},
@@ -88,6 +87,6 @@ def objective(config: Config) -> Objective:
     """Cross-entropy as a function of the adapters; `extra` holds the frozen parameters. For `train.fit`."""
 
     def adapted_loss(adapters: Adapters, extra: Params, inputs: Array, targets: Array, key: Key) -> Array:
-        return train.loss(attach(extra, adapters), config, inputs, targets, key=key)
+        return losses.loss(attach(extra, adapters), config, inputs, targets, key=key)
 
     return adapted_loss

@@ -1,4 +1,4 @@
-"""Smaller numbers for a trained model: real smaller buffers, which `transformer.apply` and `generate` use as they are."""
+"""Smaller numbers for a trained model: real smaller buffers, that `transformer.apply` and `generate` take as they are."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ LEVELS = 127
 
 
 def cast(params: Params, dtype: jnp.dtype) -> Params:
-    """Every parameter in another float type, such as jnp.bfloat16 or jnp.float16; the computation runs in it as well."""
+    """Every parameter in another float type, such as jnp.bfloat16 or jnp.float16; the computation runs in it too."""
     return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
 

@@ -1,8 +1,8 @@
 """A decoder-only transformer: flax NNX modules, split once into a pure `apply(params, tokens, config)`.
 
 Pre-norm residual branches without biases: x + gate * attention(norm(x)), then x + gate * mlp(norm(x)); rotary positions
-(arXiv:2104.09864), RMS norm (arXiv:1910.07467), a squared-ReLU MLP (arXiv:2109.08668), a head of its own that starts at
-zero, so that an untrained model gives every token the same probability.
+(arXiv:2104.09864), RMS norm (arXiv:1910.07467), a squared-ReLU MLP (arXiv:2109.08668), and a head of its own. All
+matrices start normal with deviation 1/sqrt(inputs), those that write a residual branch 1/sqrt(2 depth) of it.
 """
 
 import dataclasses
@@ -19,12 +19,11 @@ from qgen.lm import weights
 from qgen.types import Array, Float, Int, Key, Params
 
 ROTARY_BASE = 10_000.0
-BRANCH_SCALE, HEAD_SCALE = 0.0, 0.0
 MASKED = -1e30
 """What a hidden position's score becomes: finite, so that no softmax can meet inf - inf, in bfloat16 as well."""
 
 Gates = Float[Array, " branches"] | Sequence[float]
-"""One factor per residual branch: an array is traced; in a tuple of numbers a zero takes the branch out of the program."""
+"""A factor per residual branch: an array is traced; a zero in a tuple of numbers removes the branch from the program."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +95,7 @@ class _Attention(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
         self.config = config
         self.qkv = _Linear(config.width, 3 * config.width, 1.0, rngs)
-        self.out = _Linear(config.width, config.width, BRANCH_SCALE, rngs)
+        self.out = _Linear(config.width, config.width, (2 * config.depth) ** -0.5, rngs)
 
     def __call__(self, x: Array, positions: Array, mask: Array, past: tuple[Array, Array] | None):
         batch, time, width = x.shape
@@ -117,7 +116,7 @@ class _Attention(nnx.Module):
 class _Mlp(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
         self.up = _Linear(config.width, config.hidden, 1.0, rngs)
-        self.down = _Linear(config.hidden, config.width, BRANCH_SCALE, rngs)
+        self.down = _Linear(config.hidden, config.width, (2 * config.depth) ** -0.5, rngs)
 
     def __call__(self, x: Array) -> Array:
         return self.down(jnp.square(jax.nn.relu(self.up(x))))
@@ -135,7 +134,7 @@ class _Transformer(nnx.Module):
         self.embed = _Embed(config.vocabulary, config.width, rngs)
         for layer in range(config.depth):
             setattr(self, f"block_{layer}", _Block(config, rngs))
-        self.head = _Linear(config.width, config.vocabulary, HEAD_SCALE, rngs)
+        self.head = _Linear(config.width, config.vocabulary, 1.0, rngs)
 
     def __call__(self, tokens: Array, start: Array | int, cache: Cache | None, gates: Gates | None, key: Key | None):
         """Hidden states before the head, [batch, time, width], and the cache with the new keys and values."""
@@ -159,7 +158,7 @@ class _Transformer(nnx.Module):
                 x = add(x, 2 * layer, change)
             if not _closed(gates, 2 * layer + 1):
                 x = add(x, 2 * layer + 1, block.mlp(_norm(x)))
-        return _norm(x), tuple(pasts)
+        return _norm(x), () if cache is None else tuple(past for past in pasts if past is not None)
 
 
 def _closed(gates: Gates | None, branch: int) -> bool:

@@ -51,6 +51,16 @@ def rows(matrix: Array | Int8, places: Array) -> Array:
     return matrix.rows(places) if isinstance(matrix, Int8) else matrix[places]
 
 
+def dense(matrix: Any) -> Array:
+    """A matrix as one array, whether it is an array already or a small dict of arrays."""
+    stored = unpack(matrix)
+    if isinstance(stored, Int8):
+        return stored.int8.astype(stored.scale.dtype) * stored.scale
+    if isinstance(stored, Adapted):
+        return dense(stored.base) + stored.a @ stored.b
+    return stored
+
+
 def unpack(params: Params) -> Any:
     """Nested dicts in which the small dicts of stored matrices have become Int8 and Adapted values."""
     if not isinstance(params, Mapping):
