@@ -81,7 +81,7 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
         "quantum machine",
         "whole life, projected",
         "ratio to all classical",
-        *(f"{facts[name].title.lower()}: {facts[name].quality.name}" for name in final),
+        *(f"{facts[name].quality.name} ({name})" for name in final),
     )
     rows: list[tuple[str, ...]] = []
     for life in lives:

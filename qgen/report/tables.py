@@ -77,27 +77,34 @@ def latex(table: Table, label: str) -> str:
         label: what `\\ref{tab:label}` calls it.
     """
     n = len(table.header)
+    head = [r"\toprule", " & ".join(words.tex(title) for title in table.header) + r" \\", r"\midrule"]
     lines = [
         f"\\begin{{longtable}}{{{'l' * n}}}",
         f"\\caption{{{words.tex(table.caption)}}}\\label{{tab:{label}}}\\\\",
-        r"\toprule",
-        " & ".join(words.tex(title) for title in table.header) + r" \\",
-        r"\midrule",
-        r"\endhead",
-        r"\bottomrule",
-        r"\endfoot",
+        *(*head, r"\endfirsthead", *head, r"\endhead", r"\bottomrule", r"\endfoot"),
     ]
     for index, group in enumerate(table.groups):
         if group.title:
             claim = rf" \quad {words.tex(table.claim)}: {words.tex(group.claim)}" if group.claim else ""
             space = r"\addlinespace " if index else ""
             lines.append(rf"{space}\multicolumn{{{n}}}{{l}}{{\textbf{{{words.tex(group.title)}}}{claim}}} \\*")
-        lines += [" & ".join(words.tex(cell) for cell in cells) + r" \\" for cells in group.rows]
+        lines += [_latex_row(cells) + r" \\" for cells in group.rows]
     lines.append(r"\end{longtable}")
     if table.notes:
         lines += [r"\begin{footnotesize}", *(rf"\noindent {words.tex(note)}\par" for note in table.notes)]
         lines.append(r"\end{footnotesize}")
     return "\n".join(lines) + "\n"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    if _is_alone(cells):
+        return rf"{words.tex(cells[0])} & \multicolumn{{{len(cells) - 1}}}{{l}}{{{words.tex(cells[1])}}}"
+    return " & ".join(words.tex(cell) for cell in cells)
+
+
+def _is_alone(cells: Sequence[str]) -> bool:
+    """Whether a row has one cell beside its name, which may then be as long as the table is wide."""
+    return len(cells) > 2 and not any(cells[2:])
 
 
 def show(table: Table, console: "Console") -> None:
@@ -111,7 +118,7 @@ def show(table: Table, console: "Console") -> None:
     widths = column_widths(table, available - 2 * len(table.header))
 
     def line(cells: Sequence[str], style: str) -> None:
-        if len(cells) > 2 and not any(cells[2:]):
+        if _is_alone(cells):
             console.print(Text(f"{cells[0]:{widths[0]}}  {cells[1]}"), style=style, width=available)
             return
         grid = Grid.grid(padding=(0, 2, 0, 0))
@@ -138,8 +145,7 @@ def column_widths(table: Table, available: int) -> list[int]:
 
     Columns break between words as long as that is enough, and inside of words where the terminal is very narrow.
     """
-    # A row with a single cell beside its name is written across all columns.
-    rows = [cells for group in table.groups for cells in group.rows if len(cells) <= 2 or any(cells[2:])]
+    rows = [cells for group in table.groups for cells in group.rows if not _is_alone(cells)]
     columns = list(zip(table.header, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
     # The first column names the rows and never wraps.

@@ -8,15 +8,6 @@ from qgen.record import QUANTILE_LEVELS, Record
 from qgen.report import article
 
 TECHNOLOGIES = ("sc", "ion", "atom", "analog", "photonic", "spin", "annealer", "ft_sc", "ft_ion", "ft_atom")
-CLASSICAL = {
-    "curation": ("classical/minhash", "classical/kmeans"),
-    "encoding": ("classical/bpe", "classical/wordpiece"),
-    "architecture": ("classical/tpe", "classical/random"),
-    "training": ("classical/adam", "classical/sgd"),
-    "finetuning": ("classical/lora", "classical/full"),
-    "deployment": ("classical/int8", "classical/magnitude"),
-    "monitoring": ("classical/isolation_forest", "classical/one_class_svm"),
-}
 
 
 def log_normal(median: float, sigma: float) -> list[float]:
@@ -86,7 +77,8 @@ def life(seeds: int = 3) -> list[Record]:
     facts = article()
     names = list(facts)
     rows = []
-    for index, (stage, arms) in enumerate(CLASSICAL.items()):
+    for index, stage in enumerate(names):
+        arms = (facts[stage].reference, "classical/other")
         quality = facts[stage].quality
         level = 0.9 if quality.higher_is_better else 2.1
         cost = float(rng.uniform(3, 400))
@@ -97,9 +89,8 @@ def life(seeds: int = 3) -> list[Record]:
             for place, arm in enumerate(arms):
                 score = level + float(rng.normal(0, 0.006)) - 0.01 * place * (1 if quality.higher_is_better else -1)
                 use = {"unit": "token", "energy_per_unit_j": 0.021, **measured(1.0)} if stage == "deployment" else {}
-                rows.append(
-                    record(stage, arm, seed, score, cost * (1 + place) * float(rng.uniform(0.9, 1.1)), trace=trace, use=use)
-                )
+                own = cost * (1 + place) * float(rng.uniform(0.9, 1.1))
+                rows.append(record(stage, arm, seed, score, own, trace=trace, use=use))
             worse = -0.004 if index % 2 else -0.05
             score = level + (worse if quality.higher_is_better else -worse) + float(rng.normal(0, 0.006))
             quantum = {
@@ -111,7 +102,12 @@ def life(seeds: int = 3) -> list[Record]:
             rows.append(record(stage, facts[stage].swap, seed, score, 30 * cost, trace=trace, **quantum))
             quantum["host"] = {}
             rows.append(record(stage, "control/no_entanglement", seed, score - 0.01, 25 * cost, **quantum))
-        failed = {"status": "failed", "reason": "ValueError: the solver did not converge.", "metrics": {}, "measured": {}}
+        failed = {
+            "status": "failed",
+            "reason": "ValueError: the solver did not converge.",
+            "metrics": {},
+            "measured": {},
+        }
         rows.append(record(stage, "inspired/tensor", 0, 0.0, 1.0, **failed))
     reference = {(row.stage, row.seed): row for row in rows if row.arm == facts[row.stage].reference}
     for index, stage in enumerate(names):
@@ -120,7 +116,9 @@ def life(seeds: int = 3) -> list[Record]:
                 row = reference[later, seed]
                 score = row.metrics[facts[later].quality.name] * float(rng.uniform(0.99, 1.01))
                 upstream = f"{stage}={facts[stage].swap}"
-                rows.append(record(later, row.arm, seed, score, row.measured["energy_j"], upstream=upstream, use=row.use))
+                rows.append(
+                    record(later, row.arm, seed, score, row.measured["energy_j"], upstream=upstream, use=row.use)
+                )
     return rows
 
 
