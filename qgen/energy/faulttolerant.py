@@ -6,12 +6,14 @@ gates; T states come from the factories of Litinski (arXiv 1905.06903). All of i
 under `vmap` over uncertain machines.
 """
 
+import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from qgen.resources import Resources
 from qgen.types import Array, Float
 
 THRESHOLD = 0.01
@@ -110,3 +112,71 @@ def estimate(counts: Mapping[str, Array], numbers: Mapping[str, Array]) -> Estim
         time_s=time_s * jnp.where(without, 1.0, waiting[best]),
         t_states=t_states,
     )
+
+
+class Point(NamedTuple):
+    """One design of the Azure estimator: physical qubits, run time and failure probability of one execution."""
+
+    qubits: int
+    time_s: float
+    error: float
+
+
+def by_qdk(
+    resources: Resources,
+    *,
+    error_rate: float,
+    gate_1q_s: float,
+    gate_2q_s: float,
+    measure_s: float,
+    error_budget: float = 1e-3,
+) -> list[Point]:
+    """The same estimate by Microsoft's `qdk.qre`, as a check from outside; its telemetry is switched off first.
+
+    Args:
+        resources: the computation; its counts are taken per shot.
+        error_rate: physical error rate.
+        gate_1q_s: one-qubit gate.
+        gate_2q_s: two-qubit gate.
+        measure_s: measurement.
+        error_budget: failure probability of one execution.
+
+    Returns:
+        The Pareto front of qubits and time.
+
+    Raises:
+        ImportError: without the extra `ftqc`.
+    """
+    os.environ["QDK_PYTHON_TELEMETRY"] = "none"
+    try:
+        from qdk.estimator import LogicalCounts  # pyright: ignore[reportMissingImports]
+        from qdk.qre import PSSPC, LatticeSurgery  # pyright: ignore[reportMissingImports]
+        from qdk.qre import estimate as qre_estimate  # pyright: ignore[reportMissingImports]
+        from qdk.qre.application import QSharpApplication  # pyright: ignore[reportMissingImports]
+        from qdk.qre.models import GateBased, Litinski19Factory, SurfaceCode  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ImportError('The estimator qdk is missing: `pip install "qgen[ftqc]"`.') from None
+    shots = max(resources.shots, 1)
+    counts = LogicalCounts(
+        {
+            "numQubits": resources.qubits,
+            "tCount": round(resources.t_gates / shots),
+            "rotationCount": round(resources.rotations / shots),
+            "rotationDepth": round(min(resources.rotations, resources.layers) / shots),
+            "measurementCount": round(resources.measurements / shots),
+        }
+    )
+    machine = GateBased(
+        error_rate=error_rate,
+        gate_time=round(gate_1q_s * 1e9),
+        two_qubit_gate_time=round(gate_2q_s * 1e9),
+        measurement_time=round(measure_s * 1e9),
+    )
+    table = qre_estimate(
+        QSharpApplication(counts),
+        machine,
+        SurfaceCode.q() * Litinski19Factory.q(),
+        PSSPC.q() * LatticeSurgery.q(),
+        max_error=error_budget,
+    )
+    return [Point(row.qubits, row.runtime * 1e-9, row.error) for row in table]
