@@ -101,7 +101,8 @@ def split(documents: Sequence[str], holdout: float = 0.1) -> tuple[tuple[str, ..
         raise ValueError(f"Argument `holdout` must lie in (0, 1), but is {holdout}.")
     sides: tuple[list[str], list[str]] = ([], [])
     for document in documents:
-        sides[_hash(document) < holdout * 2**64].append(document)
+        # A hash of its own: `choose` keeps the lowest plain hashes, which would all fall on one side.
+        sides[_hash("split:" + document) < holdout * 2**64].append(document)
     if not all(sides):
         raise ValueError(f"Argument `documents` must fill both sides of a split, but has {len(documents)} documents.")
     return tuple(sides[0]), tuple(sides[1])

@@ -58,8 +58,8 @@ def cross_entropy(config: Config) -> Objective:
 def distillation(student: Config, teacher: Config, temperature: float = 2.0, weight: float = 0.5) -> Objective:
     """Knowledge distillation (arXiv:1503.02531).
 
-    The loss is weight * T^2 * KL(teacher || student, both at temperature T) + (1 - weight) * cross-entropy; `extra` holds
-    the teacher's parameters.
+    The loss is weight * T^2 * KL(teacher || student, both at temperature T) + (1 - weight) * cross-entropy; `extra`
+    holds the teacher's parameters.
 
     Args:
         student: the architecture that learns.

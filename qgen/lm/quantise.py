@@ -1,4 +1,4 @@
-"""Smaller numbers for a trained model: real smaller buffers, that `transformer.apply` and `generate` take as they are."""
+"""Smaller numbers for a trained model: real smaller buffers, which `transformer.apply` and `generate` read as is."""
 
 import jax
 import jax.numpy as jnp

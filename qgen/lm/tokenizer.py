@@ -39,7 +39,7 @@ def train(texts: Iterable[str], kind: str = "bpe", vocabulary: int = 1024) -> st
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     check.one_of("kind", kind, KINDS)
-    check.at_least("vocabulary", vocabulary, 3 if kind == "char" else BYTES + 2)
+    check.at_least("vocabulary", vocabulary, 3 if kind == "char" else BYTES + 1)
     texts = list(texts)
     if not any(texts):
         raise ValueError("Argument `texts` must hold at least one text that is not empty.")

@@ -23,7 +23,7 @@ MASKED = -1e30
 """What a hidden position's score becomes: finite, so that no softmax can meet inf - inf, in bfloat16 as well."""
 
 Gates = Float[Array, " branches"] | Sequence[float]
-"""A factor per residual branch: an array is traced; a zero in a tuple of numbers removes the branch from the program."""
+"""A factor per residual branch: an array is traced; a zero in a tuple of numbers takes the branch out."""
 
 
 @dataclasses.dataclass(frozen=True)
