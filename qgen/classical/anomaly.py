@@ -63,7 +63,7 @@ def fit_forest(seed: int, x: Float[Array, "items features"], trees: int, samples
 
 
 def expected_path(n: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """The mean depth of a leaf of random binary search trees over n items, 2 H(n - 1) - 2 (n - 1) / n; H is harmonic."""
+    """The mean depth of a leaf of random binary search trees over n items: 2 H(n - 1) - 2 (n - 1) / n, H harmonic."""
     n = np.asarray(n, dtype=float)
     many = 2 * (np.log(np.maximum(n - 1, 1)) + np.euler_gamma) - 2 * (n - 1) / np.maximum(n, 1)
     return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, many))
@@ -91,11 +91,13 @@ class Support(NamedTuple):
         items: the support vectors, [vectors, features].
         weights: [vectors].
         offset: the boundary's height.
+        places: which items of the reference they are, [vectors].
     """
 
     items: Float[np.ndarray, "vectors features"]
     weights: Float[np.ndarray, " vectors"]
     offset: Float[np.ndarray, ""]
+    places: Int[np.ndarray, " vectors"]
 
 
 def fit_one_class(x: Float[Array, "items features"], gram: Float[Array, "items items"], nu: float) -> Support:
@@ -112,7 +114,7 @@ def fit_one_class(x: Float[Array, "items features"], gram: Float[Array, "items i
     check.shape("gram", np.asarray(gram), (len(x), len(x)))
     model = OneClassSVM(kernel="precomputed", nu=nu).fit(np.asarray(gram, dtype=float))
     offset = np.asarray(-model.intercept_[0])
-    return Support(np.asarray(x)[model.support_], np.asarray(model.dual_coef_[0]), offset)
+    return Support(np.asarray(x)[model.support_], np.asarray(model.dual_coef_[0]), offset, np.asarray(model.support_))
 
 
 def support_score(support: Support, kernel: Float[Array, "items vectors"]) -> Float[np.ndarray, " items"]:

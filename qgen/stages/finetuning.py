@@ -49,8 +49,8 @@ class Config:
     steps: int = 60
     batch: int = 8
     trials: tuple[float, ...] = (0.3, 1.0, 3.0)
-    full_rate: float = 1e-3
-    adapter_rate: float = 1e-2
+    full_rate: float = 3e-3
+    adapter_rate: float = 3e-2
     rank: int = 2
     temperature: float = 2.0
     teacher: float = 0.5
@@ -338,7 +338,7 @@ STAGE = Stage(
             config,
             "quantum/parameter_generator",
             "circuit",
-            "p and its parameter shifts are read from shots of an ideal simulator; the mapping network trains classically",
+            "p and its parameter shifts come from shots of an ideal simulator; the mapping network is classical",
         ),
         "control/no_entanglement": lambda config: generated(
             config, "control/no_entanglement", "product", "the same circuit without its CZ gates"

@@ -1,0 +1,478 @@
+"""Deployment: residual branches that matter least are taken out, and what remains is stored in fewer bits.
+
+Problem: which M of N = 2 depth branches to remove, by a quadratic energy that the calibration loss gives.
+Classical: exact enumeration, greedy choice on E or on the loss itself, simulated annealing, random search.
+Quantum: weight-preserving QAOA, trained on shots or with angles carried over; quantum annealing with a penalty.
+Score: bits per byte of the smaller, quantised model on held-out documents; using it is generation, in joules per token.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgen import check, method
+from qgen.circuits import count, sector
+from qgen.classical import subset
+from qgen.lm import data, generate, quantise, tokenizer, train, transformer
+from qgen.quantum import annealing, qaoa
+from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
+from qgen.types import Array, Key, Params
+
+EXPANSIONS = ("pairs", "taylor")
+TRAINING_INSTANCES = 16
+"""Random instances that carried-over angles are trained on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings.
+
+    Attributes:
+        removed: share of the branches to remove.
+        precision: "int8", "bf16" or "f32" for what remains.
+        expansion: how the energy is made, see `expansion`.
+        calibration: windows of the second domain that the energy is computed from.
+        layers: QAOA layers.
+        mixer: "full" or "ring".
+        training: steps of the QAOA's training on shots.
+        shots: shots per circuit in training, and of the last sampling.
+        sweeps: temperature steps of simulated annealing and Monte Carlo sweeps of the simulated annealer.
+        tries: restarts of simulated annealing, strings of random search and reads of the annealer.
+        penalty: strength of the annealer's constraint.
+        tokens: new tokens per prompt when the answer is used.
+        prompts: prompts in one batch.
+        holdout: documents that score.
+    """
+
+    removed: float = 0.35
+    precision: str = "int8"
+    expansion: str = "pairs"
+    calibration: int = 32
+    layers: int = 4
+    mixer: str = "full"
+    training: int = 30
+    shots: int = 128
+    sweeps: int = 50
+    tries: int = 64
+    penalty: float = 0.3
+    tokens: int = 32
+    prompts: int = 8
+    holdout: int = 40
+
+
+class Problem(NamedTuple):
+    """What all arms work on.
+
+    Attributes:
+        model: the architecture.
+        params: the adapted parameters.
+        tokenizer: JSON text.
+        windows: calibration windows, [calibration, context + 1].
+        prompts: what generation starts from, [prompts, time].
+        holdout: documents that score.
+        count: how many branches to remove.
+        energy: the energy of removals, for the scores only; arms compute it themselves, because it is part of the work.
+        least: the least energy of `count` removals.
+    """
+
+    model: transformer.Config
+    params: Params
+    tokenizer: str
+    windows: Array
+    prompts: Array
+    holdout: tuple[str, ...]
+    count: int
+    energy: subset.Quadratic
+    least: Array
+
+
+class Deployed(NamedTuple):
+    """A deployed model.
+
+    Attributes:
+        gates: 1 for a branch that stays, 0 for one that is gone, [2 * depth].
+        params: quantised parameters.
+        chance: the chance that one try (shot, read, restart) of the search ends on the least energy.
+    """
+
+    gates: np.ndarray
+    params: Params
+    chance: float
+
+
+def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
+    """Takes calibration windows from the samples and prompts from their held-out part."""
+    model = transformer.Config(**artefacts.adapted_model or {})
+    params = jax.tree.map(jnp.asarray, artefacts.adapted)
+    stream = jnp.asarray(tokenizer.stream(artefacts.tokenizer, artefacts.samples))
+    inputs, targets = data.batch(key, stream, config.calibration, model.context)
+    windows = jnp.concatenate([inputs, targets[:, -1:]], axis=1)
+    held = jnp.asarray(tokenizer.stream(artefacts.tokenizer, artefacts.samples_holdout))
+    time = max(1, min(model.context // 2, model.context - config.tokens))
+    prompts, _ = data.batch(jax.random.fold_in(key, 1), held, config.prompts, time)
+    removed = min(2 * model.depth - 1, max(1, round(config.removed * 2 * model.depth)))
+    energy = expansion(params, model, windows, config.expansion)
+    return Problem(
+        model,
+        params,
+        artefacts.tokenizer,
+        windows,
+        prompts,
+        artefacts.samples_holdout[: config.holdout],
+        removed,
+        energy,
+        subset.exact(energy, removed).energy,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("model", "kind"))
+def expansion(params: Params, model: transformer.Config, windows: Array, kind: str) -> subset.Quadratic:
+    """The calibration loss as a quadratic function of the removals x = 1 - gates, without its constant.
+
+    Args:
+        params: the parameters.
+        model: the architecture.
+        windows: calibration windows.
+        kind: "pairs": exact for one and two removals, from N (N + 1) / 2 + 1 evaluations of the loss; "taylor": gradient
+            and Hessian in the gates at 1, which sees removals as small changes.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    check.one_of("expansion", kind, EXPANSIONS)
+    n = 2 * model.depth
+
+    def loss(gates: Array) -> Array:
+        return train.loss(params, model, windows[:, :-1], windows[:, 1:], gates=gates)
+
+    if kind == "taylor":
+
+        def slope_twice(gates: Array) -> tuple[Array, Array]:
+            slope = jax.grad(loss)(gates)
+            return slope, slope
+
+        curvature, slope = jax.jacfwd(slope_twice, has_aux=True)(jnp.ones(n))
+        return subset.Quadratic(-slope, 0.5 * (curvature + curvature.T))
+    rows, columns = np.triu_indices(n)
+    removals = np.zeros((len(rows) + 1, n), np.float32)
+    removals[np.arange(len(rows)), rows] = removals[np.arange(len(rows)), columns] = 1.0
+    losses = jax.lax.map(lambda removed: loss(1 - removed), jnp.asarray(removals))
+    rises = jnp.zeros((n, n)).at[rows, columns].set(losses[:-1] - losses[-1])
+    single = jnp.diagonal(rises)
+    couplings = jnp.triu(rises - single[:, None] - single[None, :], 1)
+    return subset.Quadratic(single, couplings + couplings.T)
+
+
+def score(problem: Problem, answer: Deployed) -> dict[str, float]:
+    """Bits per byte after removal and quantisation, and how good the choice was by the energy."""
+    removed = 1 - np.asarray(answer.gates)
+    kept = float(np.mean(answer.gates))
+    return {
+        "bits_per_byte": train.bits_per_byte(
+            answer.params, problem.model, problem.tokenizer, problem.holdout, gates=jnp.asarray(answer.gates)
+        ),
+        "energy_gap": float(subset.energy(problem.energy, jnp.asarray(removed)) - problem.least),
+        "chance_of_optimum": float(answer.chance),
+        "branches_kept": kept,
+        "bytes": float(_stored(answer)),
+    }
+
+
+def _stored(answer: Deployed) -> int:
+    """Bytes of the parameters whose branch is still there."""
+    gone = [place for place, gate in enumerate(answer.gates) if gate == 0]
+    parts = [answer.params[f"block_{place // 2}"][("attention", "mlp")[place % 2]] for place in gone]
+    return quantise.nbytes(answer.params) - quantise.nbytes(parts)
+
+
+def _energy(problem: Problem, config: Config) -> subset.Quadratic:
+    return expansion(problem.params, problem.model, problem.windows, config.expansion)
+
+
+def _finish(problem: Problem, config: Config, removed: Any, chance: Any) -> Deployed:
+    gates = 1.0 - np.asarray(removed, np.float32)
+    return Deployed(gates, _quantised(problem.params, config.precision), float(chance))
+
+
+@functools.partial(jax.jit, static_argnames="precision")
+def _quantised(params: Params, precision: str) -> Params:
+    if precision == "int8":
+        return quantise.int8(params)
+    return quantise.cast(params, {"bf16": jnp.bfloat16, "f32": jnp.float32}[precision])
+
+
+def exact(config: Config) -> Arm:
+    """Every choice of M branches."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        energy = _energy(problem, config)
+        return Outcome(_finish(problem, config, subset.exact(energy, problem.count).x, 1.0))
+
+    return Arm("classical/exact", solve, "looks at every choice of branches")
+
+
+def greedy(config: Config) -> Arm:
+    """One branch after the other, by the energy."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        energy = _energy(problem, config)
+        found = subset.greedy(energy, problem.count)
+        return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
+
+    return Arm("classical/greedy", solve, "one branch after the other, by the energy")
+
+
+def greedy_loss(config: Config) -> Arm:
+    """One branch after the other, by the calibration loss itself (SLEB, arXiv 2402.09025)."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        gates = jnp.ones(2 * problem.model.depth)
+        for _ in range(problem.count):
+            losses = _losses_without_each(problem.params, problem.model, problem.windows, gates)
+            gates = gates.at[jnp.argmin(losses)].set(0.0)
+        removed = 1 - gates.astype(jnp.int32)
+        found = subset.best(problem.energy, removed[None])
+        return Outcome(_finish(problem, config, removed, _hit_rate(problem, found)))
+
+    return Arm(
+        "classical/greedy_loss", solve, "one branch after the other, by the calibration loss itself; no energy model"
+    )
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _losses_without_each(params: Params, model: transformer.Config, windows: Array, gates: Array) -> Array:
+    """The calibration loss with one more branch removed, [2 * depth]; infinite for those already gone."""
+
+    def loss(branch: Array) -> Array:
+        return train.loss(params, model, windows[:, :-1], windows[:, 1:], gates=gates.at[branch].set(0.0))
+
+    return jnp.where(gates == 0, jnp.inf, jax.lax.map(loss, jnp.arange(2 * model.depth)))
+
+
+def annealed(config: Config) -> Arm:
+    """Simulated annealing with swap moves."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        energy = _energy(problem, config)
+        found = _simulated_annealing(key, energy, problem.count, config.tries, config.sweeps)
+        return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
+
+    return Arm("classical/annealing", solve, "swap moves keep the number of branches")
+
+
+_simulated_annealing = jax.jit(subset.anneal, static_argnums=(2, 3, 4))
+
+
+def random_search(config: Config) -> Arm:
+    """The best of as many random choices as the annealers may try."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        energy = _energy(problem, config)
+        found = subset.random_search(key, energy, problem.count, config.tries)
+        return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
+
+    return Arm("classical/random_search", solve, f"best of {config.tries} random choices")
+
+
+def _hit_rate(problem: Problem, found: subset.Found) -> Array:
+    return subset.hit_rate(problem.energy, found.tries, problem.least)
+
+
+def trained_qaoa(config: Config) -> Arm:
+    """QAOA whose angles are trained on shots."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        n, k = 2 * problem.model.depth, problem.count
+        energy = _energy(problem, config)
+        found, losses, chance = _train_qaoa(key, energy, n, k, _settings(config))
+        once = sector.circuit(energy.linear, energy.quadratic, k, config.layers, config.mixer)
+        used = (
+            count(once, shots=config.shots, circuits=2 * config.training),
+            count(once, shots=config.shots),
+        )
+        answer = _finish(problem, config, sector.strings(n, k)[int(found)], chance)
+        return Outcome(answer, used, {"loss": losses})
+
+    note = (
+        "angles trained by SPSA on shots of an ideal simulator; every shot of training is charged and counts as a try"
+    )
+    return Arm("quantum/qaoa", solve, note, _expand_and_quantise(config))
+
+
+Settings = tuple[int, str, int, int]
+
+
+def _settings(config: Config) -> Settings:
+    return config.layers, config.mixer, config.training, config.shots
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _train_qaoa(key: Key, energy: subset.Quadratic, n: int, k: int, settings: Settings) -> tuple[Array, Array, Array]:
+    """The best string's place of all shots, the loss per step, and the last state's chance of the optimum."""
+    layers, mixer, training, shots = settings
+    train_key, sample_key = jax.random.split(key)
+    table = sector.energies(energy.linear, energy.quadratic, k)
+    run = method.run(qaoa.spsa(n, k, layers, mixer, shots), train_key, table, training)
+    place, chance = _sampled(sample_key, run.answer.angles, table, n, k, mixer, shots)
+    seen = jnp.where(run.answer.energy < table[place], run.answer.place, place)
+    return seen, run.info.loss, chance
+
+
+def _sampled(key: Key, angles: Array, table: Array, n: int, k: int, mixer: str, shots: int) -> tuple[Array, Array]:
+    state = qaoa.state(angles, table, n, k, mixer)
+    places = qaoa.sample(key, state, shots)
+    return places[jnp.argmin(table[places])], qaoa.chance(state, table)
+
+
+def carried_qaoa(config: Config) -> Arm:
+    """QAOA with angles that were trained in simulation on random instances."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        n, k = 2 * problem.model.depth, problem.count
+        energy = _energy(problem, config)
+        angles = _carried_angles(n, k, _settings(config))
+        place, chance = _sample_qaoa(key, energy, angles, n, k, _settings(config))
+        once = sector.circuit(energy.linear, energy.quadratic, k, config.layers, config.mixer)
+        answer = _finish(problem, config, sector.strings(n, k)[int(place)], chance)
+        return Outcome(answer, (count(once, shots=config.shots),))
+
+    def host(key: Key, problem: Problem) -> Any:
+        angles = _carried_angles(2 * problem.model.depth, problem.count, _settings(config))
+        return angles, _expand_and_quantise(config)(key, problem)
+
+    note = f"no training on the machine: angles from {TRAINING_INSTANCES} random instances, trained in simulation"
+    return Arm("quantum/qaoa_carried", solve, note, host)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _carried_angles(n: int, k: int, settings: Settings) -> Array:
+    layers, mixer, training, _ = settings
+    tables = qaoa.random_tables(jax.random.key(0), n, k, TRAINING_INSTANCES)
+    return method.run(qaoa.adam(n, k, layers, mixer), jax.random.key(1), tables, training).answer
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _sample_qaoa(
+    key: Key, energy: subset.Quadratic, angles: Array, n: int, k: int, settings: Settings
+) -> tuple[Array, Array]:
+    table = sector.energies(energy.linear, energy.quadratic, k)
+    return _sampled(key, angles, table, n, k, settings[1], settings[3])
+
+
+def annealer(config: Config) -> Arm:
+    """Quantum annealing with a penalty for the wrong number of branches."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        n, k = 2 * problem.model.depth, problem.count
+        energy = _energy(problem, config)
+        reads = _quantum_annealing(key, energy, k, config.tries, config.sweeps, config.penalty)
+        strings = np.asarray(reads.strings)[np.asarray(reads.feasible)]
+        hits = float(subset.hit_rate(problem.energy, jnp.asarray(strings), problem.least)) if len(strings) else 0.0
+        # Without one feasible read, the branches that most reads would remove.
+        votes = np.argsort(-np.asarray(reads.strings).sum(axis=0), kind="stable")[:k]
+        fallback = np.isin(np.arange(n), votes).astype(np.int32)[None]
+        found = subset.best(energy, jnp.asarray(strings if len(strings) else fallback))
+        answer = _finish(problem, config, found.x, hits * float(reads.feasible.mean()))
+        return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": np.asarray(reads.feasible, float)})
+
+    note = (
+        "path-integral Monte Carlo stands for an ideal annealer; native clique embedding, reads with M removals count"
+    )
+    return Arm("quantum/annealing", solve, note, _expand_and_quantise(config))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _quantum_annealing(
+    key: Key, energy: subset.Quadratic, k: int, reads: int, sweeps: int, penalty: float
+) -> annealing.Reads:
+    return annealing.anneal(key, energy.linear, energy.quadratic, k, reads, sweeps, strength=penalty)
+
+
+def uniform(config: Config) -> Arm:
+    """Samples of the Dicke state: the QAOA circuit with all angles at zero, with all of the QAOA's shots."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        n, k = 2 * problem.model.depth, problem.count
+        energy = _energy(problem, config)
+        shots = config.shots * (2 * config.training + 1)
+        places = np.asarray(jax.random.randint(key, (shots,), 0, math.comb(n, k)))
+        found = subset.best(energy, jnp.asarray(sector.strings(n, k)[places]))
+        chance = _hit_rate(problem, found._replace(tries=jnp.asarray(sector.strings(n, k))))
+        return Outcome(_finish(problem, config, found.x, chance), (count(sector.dicke(n, k), shots=shots),))
+
+    return Arm(
+        "control/uniform", solve, "the Dicke state alone, with as many shots as the QAOA's training and sampling"
+    )
+
+
+def nothing_removed(config: Config) -> Arm:
+    """Quantisation alone."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        return Outcome(_finish(problem, config, np.zeros(2 * problem.model.depth), 0.0))
+
+    return Arm("control/quantised_only", solve, "every branch stays: what removal costs in quality and saves in use")
+
+
+def _expand_and_quantise(config: Config) -> Any:
+    """What stays classical beside any quantum search: making the energy, and quantisation."""
+
+    def host(key: Key, problem: Problem) -> Any:
+        energy = _energy(problem, config)
+        return energy, _quantised(problem.params, config.precision)
+
+    return host
+
+
+def use(problem: Problem, answer: Deployed) -> Use:
+    """Generation with a cache; removed branches are not part of the program."""
+    gates = tuple(float(gate) for gate in answer.gates)
+    n_tokens = problem.model.context - problem.prompts.shape[1]
+    key = jax.random.key(0)
+
+    def run() -> Any:
+        return generate.generate(key, answer.params, problem.model, problem.prompts, n_tokens, gates=gates)
+
+    return Use(run, problem.prompts.shape[0] * n_tokens, "token")
+
+
+def hand_on(artefacts: Artefacts, problem: Problem, answer: Deployed) -> Artefacts:
+    """The quantised parameters and which branches remain."""
+    return artefacts._replace(deployed=answer.params, gates=answer.gates)
+
+
+STAGE = Stage(
+    name="deployment",
+    title="6 inference and deployment",
+    quality=Quality("bits_per_byte", higher_is_better=False, margin=0.02),
+    presets={
+        "smoke": Config(
+            calibration=8, layers=2, training=8, shots=64, sweeps=20, tries=32, tokens=8, prompts=2, holdout=4
+        ),
+        "default": Config(),
+        "paper": Config(calibration=128, layers=8, training=100, shots=512, sweeps=200, tries=1000, holdout=200),
+    },
+    problem=problem,
+    score=score,
+    arms={
+        "classical/exact": exact,
+        "classical/greedy": greedy,
+        "classical/greedy_loss": greedy_loss,
+        "classical/annealing": annealed,
+        "classical/random_search": random_search,
+        "quantum/qaoa": trained_qaoa,
+        "quantum/qaoa_carried": carried_qaoa,
+        "quantum/annealing": annealer,
+        "control/uniform": uniform,
+        "control/quantised_only": nothing_removed,
+    },
+    reference="classical/exact",
+    swap="quantum/qaoa",
+    hand_on=hand_on,
+    use=use,
+)

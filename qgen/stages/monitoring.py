@@ -1,0 +1,505 @@
+"""Monitoring: requests to the deployed model are watched for anomalies and for a drift of their domain.
+
+Problem: hidden states of requests; a reference, a stream that drifts to the first domain, and corrupted requests.
+Classical: isolation forest, one-class SVM with an RBF kernel, Mahalanobis distance on all features; KS and MMD tests.
+Quantum: one-class SVM and MMD with an IQP kernel whose every entry is measured with shots.
+Score: AUROC of the anomalies among undrifted requests; power, false alarms and delay of the drift test.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from qgen.classical import anomaly, drift
+from qgen.lm import tokenizer, transformer
+from qgen.quantum import kernel
+from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
+from qgen.types import Array, Key, Params
+
+CHUNK = 64
+"""Requests that go through the model at once."""
+SCORED = 1000
+"""Requests that one use of the answer scores."""
+FITTED = 2 / 3
+"""Share of the reference that a trial fits; the rest checks it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings.
+
+    Attributes:
+        length: tokens of a request.
+        reference: requests known to be normal.
+        windows: windows of the stream; the second half drifts.
+        window: requests in a window.
+        drift: share of the first domain in the last window; it grows linearly from the middle of the stream.
+        anomalies: corrupted requests.
+        severity: share of a request's tokens that is corrupted.
+        features: principal components that detectors see, and qubits of the kernel.
+        trials: what every detector tries, as multiples of its own first guess.
+        nu: share of the reference that a one-class SVM may leave outside.
+        trees: of the forest.
+        reps: repetitions of the feature map.
+        bandwidth: first guess for the kernel's bandwidth, radians per standard deviation of a feature.
+        shots: per kernel entry.
+        permutations: of an MMD test.
+        alpha: level of the drift tests.
+    """
+
+    length: int = 32
+    reference: int = 96
+    windows: int = 16
+    window: int = 16
+    drift: float = 0.8
+    anomalies: int = 60
+    severity: float = 0.25
+    features: int = 6
+    trials: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
+    nu: float = 0.1
+    trees: int = 100
+    reps: int = 2
+    bandwidth: float = 0.4
+    shots: int = 1024
+    permutations: int = 199
+    alpha: float = 0.05
+
+
+class Problem(NamedTuple):
+    """Features of requests: mean hidden state and mean loss, which the deployed model computes while it serves them.
+
+    Attributes:
+        reference: [reference, width + 1].
+        stream: [windows * window, width + 1].
+        anomalies: [anomalies, width + 1].
+        shares: the first domain's share in each window, [windows].
+        alpha: level of the drift tests.
+    """
+
+    reference: np.ndarray
+    stream: np.ndarray
+    anomalies: np.ndarray
+    shares: np.ndarray
+    alpha: float
+
+
+class Monitored(NamedTuple):
+    """What a monitor says.
+
+    Attributes:
+        scores: higher is more anomalous: the stream's requests, then the corrupted ones.
+        p_values: of the drift test of each window.
+        scorer: features of any number of requests -> their scores.
+    """
+
+    scores: np.ndarray
+    p_values: np.ndarray
+    scorer: jax.tree_util.Partial
+
+
+def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
+    """Cuts both domains into requests, lets one drift into the other, and corrupts some."""
+    model = transformer.Config(**artefacts.adapted_model or {})
+    params, gates = jax.tree.map(jnp.asarray, artefacts.deployed), jnp.asarray(artefacts.gates)
+    length = min(config.length, model.context - 1)
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    n_stream = config.windows * config.window
+    # Reference and stream are drawn from one pool, so that only the planted drift tells them apart.
+    second = _requests(generator, artefacts, (*artefacts.samples, *artefacts.samples_holdout), length)
+    second = _take(second, config.reference + n_stream + config.anomalies)
+    first = _take(_requests(generator, artefacts, artefacts.holdout, length), n_stream)
+    reference, stream, spoilt = np.split(second, [config.reference, config.reference + n_stream])
+    half = config.windows // 2
+    rising = np.arange(1, config.windows - half + 1) / (config.windows - half)
+    shares = np.concatenate([np.zeros(half), config.drift * rising])
+    foreign = generator.random((config.windows, config.window)) < shares[:, None]
+    stream = np.where(foreign.reshape(-1, 1), first, stream)
+    spoil = functools.partial(corrupted, generator, tokenizer_json=artefacts.tokenizer, severity=config.severity)
+    spoilt = np.stack([spoil(request, kind=place % 3) for place, request in enumerate(spoilt)])
+    everything = np.concatenate([reference, stream, spoilt])
+    features = np.asarray(hidden_features(params, gates, jnp.asarray(everything), model))
+    parts = np.split(features, [len(reference), len(reference) + n_stream])
+    return Problem(*parts, shares, config.alpha)
+
+
+def _requests(
+    generator: np.random.Generator, artefacts: Artefacts, documents: Sequence[str], length: int
+) -> np.ndarray:
+    """The documents cut into pieces of `length` + 1 tokens, in random order."""
+    tokens = tokenizer.stream(artefacts.tokenizer, documents)
+    count = max(1, len(tokens) // (length + 1))
+    return generator.permutation(np.resize(tokens, (count, length + 1)))
+
+
+def _take(rows: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` rows, from the beginning again where there are too few."""
+    return rows[np.arange(count) % len(rows)]
+
+
+def corrupted(
+    generator: np.random.Generator, request: np.ndarray, *, tokenizer_json: str, severity: float, kind: int
+) -> np.ndarray:
+    """A request whose tail is random bytes (kind 0), its own characters shuffled (1), or one token repeated (2)."""
+    tail = max(1, round(severity * len(request)))
+    kept, lost = request[:-tail], request[-tail:]
+    text = tokenizer.decode(tokenizer_json, lost)
+    if kind == 2 or not text:
+        return np.concatenate([kept, np.full(tail, generator.choice(lost))])
+    if kind == 0:
+        text = bytes(generator.integers(32, 256, 2 * tail, dtype=np.uint8)).decode("latin-1")
+    else:
+        text = "".join(generator.permutation(list(text)))
+    return np.concatenate([kept, np.resize(tokenizer.encode(tokenizer_json, [text])[0], tail)])
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def hidden_features(params: Params, gates: Array, requests: Array, model: transformer.Config) -> Array:
+    """Mean hidden state and mean loss of every request, [requests, width + 1]."""
+
+    def one(request: Array) -> Array:
+        inputs, targets = request[None, :-1], request[None, 1:]
+        hidden = transformer.apply(params, inputs, model, gates=gates, features=True)
+        logits = transformer.apply(params, inputs, model, gates=gates)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        return jnp.append(hidden.astype(jnp.float32).mean(axis=(0, 1)), losses.mean())
+
+    return jax.lax.map(one, requests, batch_size=CHUNK)
+
+
+def score(problem: Problem, answer: Monitored) -> dict[str, float]:
+    """Detection of anomalies among undrifted requests, and what the drift tests found."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    window = len(problem.stream) // len(problem.shares)
+    calm = np.repeat(problem.shares == 0, window)
+    ordinary, strange = answer.scores[: len(calm)][calm], answer.scores[len(calm) :]
+    labels = np.concatenate([np.zeros(len(ordinary)), np.ones(len(strange))])
+    scores = np.concatenate([ordinary, strange])
+    flagged = answer.p_values <= problem.alpha
+    drifted = problem.shares > 0
+    after = flagged[drifted]
+    return {
+        "auroc": float(roc_auc_score(labels, scores)),
+        "average_precision": float(average_precision_score(labels, scores)),
+        "drift_power": float(after.mean()),
+        "false_alarms": float(flagged[~drifted].mean()),
+        "drift_delay": float(np.argmax(after) if after.any() else len(after)),
+    }
+
+
+class Reduction(NamedTuple):
+    """Standardised principal components: (features - mean) @ axes has unit variance on the reference."""
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+
+def reduction(reference: np.ndarray, features: int | None) -> Reduction:
+    """The first `features` principal components of the standardised reference; None only standardises."""
+    mean, spread = reference.mean(axis=0), np.maximum(reference.std(axis=0), 1e-6)
+    if features is None:
+        return Reduction(mean, np.diag(1 / spread))
+    _, sizes, directions = np.linalg.svd((reference - mean) / spread, full_matrices=False)
+    kept = min(features, len(sizes))
+    deviations = np.maximum(sizes[:kept], 1e-6) / len(reference) ** 0.5
+    return Reduction(mean, (directions[:kept] / spread).T / deviations)
+
+
+def reduce(reduction: Reduction, features: np.ndarray) -> np.ndarray:
+    """The components of requests, float32."""
+    return ((features - reduction.mean) @ reduction.axes).astype(np.float32)
+
+
+class Data(NamedTuple):
+    """Reduced features as one table of items: the reference, outliers to check trials with, the stream, the corrupted.
+
+    Attributes:
+        items: [reference + outliers + stream + corrupted, features].
+        fitted: how many of the reference a trial fits.
+        reference: how many items are the reference.
+        known: how many are reference or outliers.
+        windows: rows of the stream's windows, [windows, window].
+    """
+
+    items: np.ndarray
+    fitted: int
+    reference: int
+    known: int
+    windows: np.ndarray
+
+
+def _prepare(key: Key, problem: Problem, how: Reduction) -> Data:
+    """Reduces everything; outliers, uniform in the reference's box, stand for anomalies, so that no label is used."""
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    reference = reduce(how, problem.reference)
+    fitted = round(FITTED * len(reference))
+    low, high = reference.min(axis=0), reference.max(axis=0)
+    outliers = generator.uniform(low, high, (len(reference) - fitted, len(low))).astype(np.float32)
+    items = [reference, outliers, reduce(how, problem.stream), reduce(how, problem.anomalies)]
+    known = len(reference) + len(outliers)
+    windows = known + np.arange(len(problem.stream)).reshape(len(problem.shares), -1)
+    return Data(np.concatenate(items), fitted, len(reference), known, windows)
+
+
+Fit = Callable[[np.ndarray, float], Any]
+Score = Callable[[Any, np.ndarray], np.ndarray]
+
+
+def _tuned(config: Config, data: Data, fit: Fit, score: Score) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """The detector of the best trial, fitted on the whole reference; its scores; p-values; each trial's own AUROC."""
+    from sklearn.metrics import roc_auc_score
+
+    held_back = data.items[data.fitted : data.known]
+    labels = np.arange(len(held_back)) >= data.reference - data.fitted
+    found = [roc_auc_score(labels, score(fit(data.items[: data.fitted], trial), held_back)) for trial in config.trials]
+    reference = data.items[: data.reference]
+    detector = fit(reference, config.trials[int(np.argmax(found))])
+    p_values = drift.kolmogorov_smirnov(reference, data.items[data.windows])
+    return detector, score(detector, data.items[data.known :]), p_values, np.array(found)
+
+
+def forest(config: Config) -> Arm:
+    """Isolation forest; Kolmogorov-Smirnov tests of every component."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        how = reduction(problem.reference, config.features)
+        seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
+
+        def fit(x: np.ndarray, trial: float) -> anomaly.Forest:
+            return anomaly.fit_forest(seed, x, config.trees, min(len(x), max(2, round(0.5 * trial * len(x)))))
+
+        detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.forest_score)
+        scorer = jax.tree_util.Partial(score_forest, how, detector)
+        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": found})
+
+    return Arm("classical/isolation_forest", solve, "drift by Kolmogorov-Smirnov tests with Bonferroni's correction")
+
+
+def score_forest(how: Reduction, detector: anomaly.Forest, features: np.ndarray) -> np.ndarray:
+    """Scores of raw features by an isolation forest."""
+    return anomaly.forest_score(detector, reduce(how, features))
+
+
+def mahalanobis(config: Config) -> Arm:
+    """Mahalanobis distance on all features; Kolmogorov-Smirnov tests of every feature."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        how = reduction(problem.reference, None)
+
+        def fit(x: np.ndarray, trial: float) -> anomaly.Gaussian:
+            return anomaly.fit_gaussian(x, min(1.0, 0.1 * trial))
+
+        detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.gaussian_score)
+        scorer = jax.tree_util.Partial(score_gaussian, how, detector)
+        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": found})
+
+    return Arm("classical/mahalanobis", solve, "on all features; drift by Kolmogorov-Smirnov tests with Bonferroni")
+
+
+def score_gaussian(how: Reduction, detector: anomaly.Gaussian, features: np.ndarray) -> np.ndarray:
+    """Scores of raw features by the Mahalanobis distance."""
+    return anomaly.gaussian_score(detector, reduce(how, features))
+
+
+Entries = Callable[[Key, float, np.ndarray, np.ndarray], np.ndarray]
+"""`(key, trial, rows, columns) -> kernel` between items given by places; the same object twice means a Gram matrix."""
+
+
+class Detected(NamedTuple):
+    """What a kernel detector found: its support vectors, trial, scores, p-values, trials' AUROCs and entries used."""
+
+    support: anomaly.Support
+    trial: float
+    scores: np.ndarray
+    p_values: np.ndarray
+    found: np.ndarray
+    entries: int
+
+
+def _detect(
+    key: Key, config: Config, data: Data, entries: Entries, *, shots: int = 0, drift_trial: float | None = None
+) -> Detected:
+    """One-class SVM and MMD for any kernel: tune, fit on the whole reference, score the stream, test its windows.
+
+    Args:
+        key: random key of shots and permutations.
+        config: the settings.
+        data: the items.
+        entries: the kernel.
+        shots: above 0 the fitted Gram matrix is repaired first.
+        drift_trial: the trial that the drift test uses; None is the tuned one, whose entries are used again.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    keys = iter(jax.random.split(key, 2 * len(config.trials) + len(data.windows) + 4))
+    used = 0
+
+    def ask(trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        nonlocal used
+        used += len(rows) * (len(rows) - 1) // 2 if rows is columns else len(rows) * len(columns)
+        return entries(next(keys), trial, rows, columns)
+
+    def fit(trial: float, rows: np.ndarray) -> tuple[anomaly.Support, np.ndarray]:
+        gram = ask(trial, rows, rows)
+        return anomaly.fit_one_class(data.items[rows], kernel.repaired(gram) if shots else gram, config.nu), gram
+
+    fitted, held_back = np.arange(data.fitted), np.arange(data.fitted, data.known)
+    labels = held_back >= data.reference
+    found = []
+    for trial in config.trials:
+        support, _ = fit(trial, fitted)
+        scores = anomaly.support_score(support, ask(trial, held_back, fitted[support.places]))
+        found.append(roc_auc_score(labels, scores))
+    trial = config.trials[int(np.argmax(found))]
+    reference, watched = np.arange(data.reference), np.arange(data.known, len(data.items))
+    support, gram = fit(trial, reference)
+    across = ask(trial, watched, reference)
+    scores = anomaly.support_score(support, across[:, support.places])
+    if drift_trial is not None and drift_trial != trial:
+        gram, across = ask(drift_trial, reference, reference), ask(drift_trial, watched, reference)
+    inside = np.stack([ask(drift_trial or trial, rows, rows) for rows in data.windows])
+    between = across[data.windows - data.known].transpose(0, 2, 1)
+    p_values = drift.mmd(next(keys), drift.pooled(gram, between, inside), data.reference, config.permutations)
+    return Detected(support, trial, scores, np.asarray(p_values), np.array(found), used)
+
+
+def rbf(config: Config) -> Arm:
+    """One-class SVM and MMD with an RBF kernel."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        how = reduction(problem.reference, config.features)
+        data = _prepare(key, problem, how)
+        first = anomaly.median_gamma(data.items[: data.reference])
+
+        def entries(key: Key, trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            return anomaly.rbf(data.items[rows], data.items[columns], first * trial**2)
+
+        # The drift test keeps the median heuristic, the usual choice for it.
+        seen = _detect(key, config, data, entries, drift_trial=1.0)
+        scorer = jax.tree_util.Partial(score_rbf, how, seen.support, first * seen.trial**2)
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": seen.found})
+
+    return Arm("classical/ocsvm_rbf", solve, "drift by MMD with the median heuristic")
+
+
+def score_rbf(how: Reduction, support: anomaly.Support, gamma: float, features: np.ndarray) -> np.ndarray:
+    """Scores of raw features by a one-class SVM with an RBF kernel."""
+    return anomaly.support_score(support, anomaly.rbf(reduce(how, features), support.items, gamma))
+
+
+def random_fourier(config: Config) -> Arm:
+    """As many random Fourier features as the quantum kernel has amplitudes."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        how = reduction(problem.reference, config.features)
+        data = _prepare(key, problem, how)
+        first = anomaly.median_gamma(data.items[: data.reference])
+        seed, width = int(jax.random.randint(key, (), 0, 2**31 - 1)), data.items.shape[1]
+
+        def drawn(trial: float) -> anomaly.Fourier:
+            return anomaly.draw_fourier(seed, width, 2**width, first * trial**2)
+
+        def entries(key: Key, trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            waves = anomaly.fourier_features(drawn(trial), data.items)
+            return waves[rows] @ waves[columns].T
+
+        seen = _detect(key, config, data, entries)
+        scorer = jax.tree_util.Partial(score_fourier, how, seen.support, drawn(seen.trial))
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": seen.found})
+
+    return Arm("control/random_fourier", solve, "2^features random Fourier features of an RBF kernel, no circuit")
+
+
+def score_fourier(how: Reduction, support: anomaly.Support, waves: anomaly.Fourier, features: np.ndarray) -> np.ndarray:
+    """Scores of raw features by a one-class SVM on random Fourier features."""
+    products = anomaly.fourier_features(waves, reduce(how, features)) @ anomaly.fourier_features(waves, support.items).T
+    return anomaly.support_score(support, products)
+
+
+def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -> Arm:
+    """One-class SVM and MMD with an IQP kernel, measured with shots (0: exactly)."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        how = reduction(problem.reference, config.features)
+        data = _prepare(key, problem, how)
+
+        @functools.lru_cache(maxsize=2)
+        def exact(trial: float) -> np.ndarray:
+            states = kernel.states(data.items, config.bandwidth * trial, config.reps, pairs)
+            return np.asarray(kernel.gram(states, states))
+
+        def entries(key: Key, trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            chances = exact(trial)[np.ix_(rows, columns)]
+            if not shots:
+                return chances
+            measure = kernel.measured_gram if rows is columns else kernel.measured
+            return measure(key, chances, shots)
+
+        seen = _detect(key, config, data, entries, shots=shots)
+        bandwidth = config.bandwidth * seen.trial
+        scorer = jax.tree_util.Partial(score_iqp, how, seen.support, bandwidth, config.reps, pairs)
+        used = kernel.resources(data.items.shape[1], config.reps, pairs, seen.entries, shots) if shots else ()
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), used, {"trials": seen.found})
+
+    return Arm(name, solve, note, rbf(config).solve if shots else None)
+
+
+def score_iqp(
+    how: Reduction, support: anomaly.Support, bandwidth: float, reps: int, pairs: kernel.Pairs, features: np.ndarray
+) -> np.ndarray:
+    """Scores of raw features by a one-class SVM with an IQP kernel, simulated exactly."""
+    left = kernel.states(reduce(how, features), bandwidth, reps, pairs)
+    right = kernel.states(support.items, bandwidth, reps, pairs)
+    return anomaly.support_score(support, np.asarray(kernel.gram(left, right)))
+
+
+def use(problem: Problem, answer: Monitored) -> Use:
+    """Scores requests whose features are there, because the deployed model computes them while it serves."""
+    features = _take(np.concatenate([problem.stream, problem.anomalies]), SCORED)
+    return Use(lambda: answer.scorer(features), SCORED, "request")
+
+
+def hand_on(artefacts: Artefacts, problem: Problem, answer: Monitored) -> Artefacts:
+    """The life ends here: nothing is handed on."""
+    return artefacts
+
+
+STAGE = Stage(
+    name="monitoring",
+    title="7 maintenance and monitoring",
+    quality=Quality("auroc", higher_is_better=True, margin=0.02),
+    presets={
+        "smoke": Config(
+            reference=48, windows=6, window=10, anomalies=18, features=4, trials=(0.5, 1.0), trees=20, shots=256
+        ),
+        "default": Config(),
+        "paper": Config(reference=256, windows=40, window=32, anomalies=300, features=8, trees=300, shots=4096),
+    },
+    problem=problem,
+    score=score,
+    arms={
+        "classical/isolation_forest": forest,
+        "classical/ocsvm_rbf": rbf,
+        "classical/mahalanobis": mahalanobis,
+        "quantum/kernel_ocsvm": lambda config: iqp(
+            config, "quantum/kernel_ocsvm", None, config.shots, "every kernel entry from shots of an ideal simulator"
+        ),
+        "control/product_kernel": lambda config: iqp(
+            config, "control/product_kernel", (), config.shots, "the same circuit without its entangling gates"
+        ),
+        "control/exact_kernel": lambda config: iqp(
+            config, "control/exact_kernel", None, 0, "the quantum kernel without shot noise, which no machine reaches"
+        ),
+        "control/random_fourier": random_fourier,
+    },
+    reference="classical/ocsvm_rbf",
+    swap="quantum/kernel_ocsvm",
+    hand_on=hand_on,
+    use=use,
+)
