@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qgen import check
 from qgen.method import Info, Method
-from qgen.types import Array, Float, Int, Key
+from qgen.types import Array, Float, Key
 
 Distances = Callable[
     [Key, Float[Array, "items features"], Float[Array, "clusters features"]], Float[Array, "items clusters"]
@@ -26,9 +27,9 @@ class KMeansState(NamedTuple):
 def kmeans(distances: Distances, clusters: int) -> Method:
     """Lloyd's algorithm on any estimate of the squared distances.
 
-    The problem is an array of items [items, features]; it starts from random items. An empty cluster keeps its centroid.
-    `info.loss` is the exact inertia of the assignment to the centroids it was made with, a diagnostic that no decision uses.
-    With swap-test distances this is the q-means of arXiv:1812.03584 and arXiv:2112.08506.
+    The problem is an array of items [items, features]; it starts from random items. An empty cluster keeps its
+    centroid. `info.loss` is the exact inertia of the assignment to the centroids it was made with, a diagnostic that no
+    decision uses. With swap-test distances this is the q-means of arXiv:1812.03584 and arXiv:2112.08506.
 
     Args:
         distances: estimates the squared distances.
@@ -66,10 +67,8 @@ def squared_distances(items: Float[Array, "items features"], centroids: Float[Ar
     return jnp.maximum((items**2).sum(1)[:, None] + (centroids**2).sum(1)[None, :] - 2 * cross, 0.0)
 
 
-def pairs_within(labels: Int[Array, " items"]) -> Int[Array, "pairs 2"]:
-    """All pairs i < j of items with one label, on the host (the number of pairs depends on the labels)."""
-    import numpy as np
-
+def pairs_within(labels: np.ndarray) -> np.ndarray:
+    """All pairs i < j of items with one label, [pairs, 2], on the host: their number depends on the labels."""
     labels = np.asarray(labels)
     found = []
     for label in np.unique(labels):

@@ -59,8 +59,8 @@ def product_quantised(vectors: np.ndarray, parts: int, codes: int, seed: int) ->
     rebuilt = []
     for piece in np.split(vectors, parts, axis=1):
         with threadpool_limits(1):  # BLAS threads only spin on pieces this narrow
-            model = MiniBatchKMeans(codes, random_state=seed, n_init=1, batch_size=1024).fit(piece)
-            rebuilt.append(model.cluster_centers_[model.predict(piece)])
+            model = MiniBatchKMeans(codes, random_state=seed, n_init="auto", batch_size=1024).fit(piece)
+            rebuilt.append(model.cluster_centers_[np.asarray(model.predict(piece))])
     return np.concatenate(rebuilt, axis=1).astype(np.float32)
 
 

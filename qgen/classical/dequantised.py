@@ -1,8 +1,8 @@
 """Length-squared sampling: what a classical machine does with the same access to vectors that a swap test is given.
 
 Whoever can prepare amplitudes a_i / |a| can as well sample the index i with probability a_i^2 / |a|^2. Then
-b_i |a|^2 / a_i has the mean <a, b> and a variance of at most |a|^2 |b|^2 (Tang, arXiv:1807.04271), which is the twin of the
-swap test's shot noise; on k-means it is the step of arXiv:2308.09701.
+b_i |a|^2 / a_i has the mean <a, b> and a variance of at most |a|^2 |b|^2 (Tang, arXiv:1807.04271), which is the twin of
+the swap test's shot noise; on k-means it is the step of arXiv:2308.09701.
 """
 
 import jax

@@ -1,10 +1,14 @@
 """Embeddings of texts and of tokens by weighted counts and a truncated singular value decomposition."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from qgen import check
+
+NO_NORM: Any = None
+"""Counts stay counts; scikit-learn's inferred type of `norm` knows strings only."""
 
 
 def document_features(documents: Sequence[str], width: int, *, buckets: int = 4096, seed: int = 0) -> np.ndarray:
@@ -29,7 +33,7 @@ def document_features(documents: Sequence[str], width: int, *, buckets: int = 40
     check.at_least("width", width, 2)
     check.at_least("len(documents)", len(documents), width + 1)
     check.at_least("buckets", buckets, width + 1)
-    counts = HashingVectorizer(n_features=buckets, ngram_range=(1, 2), alternate_sign=False, norm=None)
+    counts = HashingVectorizer(n_features=buckets, ngram_range=(1, 2), alternate_sign=False, norm=NO_NORM)
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts.transform(documents))
     # Matrices this narrow gain nothing from BLAS threads, which spin for up to 25 times the CPU time (and energy).
     with threadpool_limits(1):
@@ -86,7 +90,7 @@ def token_vectors(
     ratio = joint / np.where(seen, context, 1.0)[None, :]
     information = np.log(np.maximum(ratio, 1.0)).astype(np.float32)
     with threadpool_limits(1):
-        left, strength, _ = randomized_svd(information, width, n_iter=4, random_state=seed)
+        left, strength, _ = randomized_svd(information, width, random_state=seed)
     vectors = left * np.sqrt(strength)
     vectors[~seen] = vectors[seen].mean(axis=0)
     return vectors.astype(np.float32)

@@ -60,7 +60,7 @@ def links(signatures: "Sequence[MinHash]", threshold: float) -> np.ndarray:
     if signatures:
         index = MinHashLSH(threshold=threshold, num_perm=len(signatures[0]))
         for j, sketch in enumerate(signatures):
-            near = [i for i in index.query(sketch) if signatures[i].jaccard(sketch) >= threshold]
-            found += [(i, j) for i in sorted(near)]
+            proposed = sorted(int(str(place)) for place in index.query(sketch))
+            found += [(i, j) for i in proposed if signatures[i].jaccard(sketch) >= threshold]
             index.insert(j, sketch)
     return np.array(found, dtype=np.int64).reshape(-1, 2)

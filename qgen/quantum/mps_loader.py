@@ -1,10 +1,10 @@
 """Loading a real vector with few gates: the matrix-product disentangler, and its limit without entanglement.
 
 A vector of 2**n entries is truncated to a matrix-product state of bond dimension 2 by a sweep of singular value
-decompositions; that state is prepared exactly by a staircase of n - 1 gates on neighbouring qubits. Undoing the staircase
-on the vector leaves a state closer to |0...0>, from which the next layer is found (Ran, arXiv:1908.07958; as a loader of
-classical data arXiv:2502.16464). All gates are real rotations in SO(4), so each costs two CNOTs (Vatan and Williams,
-quant-ph/0308006); exact amplitude encoding of a real vector costs 2**n - 2.
+decompositions; that state is prepared exactly by a staircase of n - 1 gates on neighbouring qubits. Undoing the
+staircase on the vector leaves a state closer to |0...0>, from which the next layer is found (Ran, arXiv:1908.07958; as
+a loader of classical data arXiv:2502.16464). All gates are real rotations in SO(4), so each costs two CNOTs (Vatan and
+Williams, quant-ph/0308006); exact amplitude encoding of a real vector costs 2**n - 2.
 """
 
 import functools

@@ -1,8 +1,9 @@
 """Distances and overlaps of real vectors by swap tests (arXiv:2112.08506; Buhrman et al., quant-ph/0102040).
 
-Distance: with |psi> = (|0>|a/|a|> + |1>|b/|b|>) / sqrt 2, |phi> = (|a||0> - |b||1>) / sqrt Z and Z = |a|^2 + |b|^2, the swap test
-of |phi> with the index qubit of |psi> gives 0 with probability (1 + F) / 2, F = D^2 / (2 Z), hence D^2 = 4 Z (p0 - 1/2). It uses
-n + 3 qubits for 2**n features. Overlap: the swap test of two registers gives p0 = (1 + <a|b>^2) / 2 with 2 n + 1 qubits.
+Distance: with |psi> = (|0>|a/|a|> + |1>|b/|b|>) / sqrt 2, |phi> = (|a||0> - |b||1>) / sqrt Z and Z = |a|^2 + |b|^2, the
+swap test of |phi> with the index qubit of |psi> gives 0 with probability (1 + F) / 2, F = D^2 / (2 Z), hence D^2 = 4 Z
+(p0 - 1/2). It uses n + 3 qubits for 2**n features. Overlap: the swap test of two registers gives p0 = (1 + <a|b>^2) / 2
+with 2 n + 1 qubits.
 
 Estimates are drawn from the binomial law of these circuits; the tests run the circuits themselves.
 """
@@ -31,7 +32,7 @@ def placed(circuit: qc.Circuit, wires: tuple[int, ...], n_qubits: int) -> qc.Cir
 
 @functools.lru_cache(maxsize=32)
 def distance_circuit(qubits: int) -> qc.Circuit:
-    """The swap test of distance for 2**qubits features: wire 0 is read out, 1 holds phi, 2 the index, the rest the vectors."""
+    """The swap test of distance for 2**qubits features: wire 0 is read out, 1 holds phi, 2 and the rest psi."""
     check.at_least("qubits", qubits, 1)
     n = qubits + 3
     test = (qc.gate("h", 0), qc.gate("cswap", (0, 1, 2)), qc.gate("h", 0))

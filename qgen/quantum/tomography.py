@@ -1,11 +1,11 @@
 """Reading a real state back: magnitudes from counts, signs from one Hadamard gate at a time.
 
-Counts in the computational basis give |a_i|. With a Hadamard gate on qubit q, outcomes i and j that differ in bit q have
-probabilities (a_i + a_j)^2 / 2 and (a_i - a_j)^2 / 2, whose difference 2 a_i a_j tells the relative sign. The n settings link
-all entries (a hypercube); signs follow the most clearly measured links, a greatest spanning tree from an entry whose sign is
-known. No control qubit and no second copy is needed, and the loader stays a black box. The norm and one sign are not in the
-state: they are kept classically. Reading all entries costs n + 1 settings of many shots each, so a loader's compactness is lost
-here, whatever it is (Aaronson, Nature Physics 11, 291: "read the fine print").
+Counts in the computational basis give |a_i|. With a Hadamard gate on qubit q, outcomes i and j that differ in bit q
+have probabilities (a_i + a_j)^2 / 2 and (a_i - a_j)^2 / 2, whose difference 2 a_i a_j tells the relative sign. The n
+settings link all entries (a hypercube); signs follow the most clearly measured links, a greatest spanning tree from an
+entry whose sign is known. No control qubit and no second copy is needed, and the loader stays a black box. The norm and
+one sign are not in the state: they are kept classically. Reading all entries costs n + 1 settings of many shots each,
+so a loader's compactness is lost here, whatever it is (Aaronson, Nature Physics 11, 291: "read the fine print").
 """
 
 import jax

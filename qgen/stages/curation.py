@@ -1,8 +1,10 @@
 """Stage 1, data collection and curation: which documents of a corpus are worth keeping.
 
-Problem: a real corpus with its natural near-duplicates and planted ones (copies with 5-30 % of the words edited), shuffled.
+Problem: a real corpus with its natural near-duplicates and planted ones (copies with 5-30 % of the words edited),
+shuffled.
 Classical: MinHash-LSH, k-means with cosine within clusters (SemDeDup), exact hashes.
-Quantum: k-means and overlaps whose every distance is a swap test of shots; twins by length-squared sampling and Gaussian noise.
+Quantum: k-means and overlaps whose every distance is a swap test of shots; twins by length-squared sampling and
+Gaussian noise.
 Score: F1 of removing redundant documents; precision, recall, characters kept, coverage of what was there.
 """
 
@@ -28,8 +30,8 @@ from qgen.types import Array, Key
 JACCARD = (0.15, 0.8)
 OVERLAP = (0.6, 0.985)
 REMOVED = (0.02, 0.4)
-"""What each arm's one free number is tuned over, on the same validation documents with the same number of trials: the least
-Jaccard similarity, the least squared cosine, the share that a random choice removes."""
+"""What each arm's one free number is tuned over, on the same validation documents with the same number of trials: the
+least Jaccard similarity, the least squared cosine, the share that a random choice removes."""
 LEAST_WORDS = 10
 """Shorter documents are not copied: a single edit would already be more than the smallest share."""
 CHUNK = 16_384
@@ -83,7 +85,8 @@ class Problem(NamedTuple):
         task: the corpus under examination.
         validation: the planted validation documents that every arm tunes its one threshold on.
         unexamined: documents beyond the limit, which pass.
-        features: unit features of the task's documents, for the score; arms compute their own, so that they pay for them.
+        features: unit features of the task's documents, for the score; arms compute their own, so that they pay for
+            them.
         planted: pairs of places (original, copy) in the task.
         budget: the most characters to hand on.
     """
@@ -133,7 +136,8 @@ def _plant(rng: np.random.Generator, documents: Sequence[str], config: Config) -
     originals = rng.choice(long_enough, count, replace=False) if count else np.zeros(0, dtype=int)
     copies = []
     for place in originals:
-        words, gaps = documents[place].split(), re.findall(r"\s+", documents[place].strip())
+        text = documents[int(place)]
+        words, gaps = text.split(), re.findall(r"\s+", text.strip())
         edited = near.edit(rng, words, rng.uniform(*config.edits), lexicon)
         copies.append("".join(word + gap for word, gap in zip(edited, [*gaps, ""], strict=False)))
     order = rng.permutation(len(documents) + count)
@@ -168,7 +172,7 @@ def score(problem: Problem, answer: Answer) -> dict[str, float]:
 
 
 def hand_on(artefacts: Artefacts, problem: Problem, answer: Answer) -> Artefacts:
-    """The kept documents and the unexamined ones, as many as the budget of characters allows: a duplicate wastes budget."""
+    """The kept and the unexamined documents, as far as the budget of characters goes: a duplicate wastes budget."""
     kept = [document for document, stays in zip(problem.task.documents, answer.keep, strict=True) if stays]
     curated, left = [], problem.budget
     for document in (*kept, *problem.unexamined):
@@ -238,7 +242,7 @@ def semdedup(config: Config) -> Arm:
         from threadpoolctl import threadpool_limits
 
         items = _features(config, problem.task.documents, problem.validation.documents)
-        model = MiniBatchKMeans(config.clusters, max_iter=config.iterations, n_init=1, random_state=_seed(key))
+        model = MiniBatchKMeans(config.clusters, max_iter=config.iterations, n_init="auto", random_state=_seed(key))
         with threadpool_limits(1):  # BLAS threads only spin on features this narrow
             labels = model.fit_predict(items)
         pairs = _pairs(problem, labels)
@@ -318,7 +322,9 @@ ORACLES = {
 
 @functools.partial(jax.jit, static_argnames=("oracle", "clusters", "iterations", "shots"))
 def _cluster(key: Key, items: Array, oracle: str, clusters: int, iterations: int, shots: int) -> Any:
-    distances = functools.partial(ORACLES[oracle].distances, shots=shots)
+    def distances(key: Key, items: Array, centroids: Array) -> Array:
+        return ORACLES[oracle].distances(key, items, centroids, shots)
+
     return run(cluster.kmeans(distances, clusters), key, items, iterations)
 
 
@@ -328,7 +334,7 @@ def _overlap(key: Key, items: Array, pairs: Array, oracle: str, shots: int) -> A
 
 
 def _noisy_kmeans(config: Config, oracle: str, key: Key, problem: Problem) -> tuple[Outcome, int, int]:
-    """k-means and overlaps within clusters from an oracle; also the numbers of distances and overlaps that it was asked."""
+    """k-means and overlaps within clusters from an oracle, and how many distances and overlaps it was asked for."""
     cluster_key, overlap_key = jax.random.split(key)
     items = jnp.asarray(_features(config, problem.task.documents, problem.validation.documents))
     found = raise_if_failed(_cluster(cluster_key, items, oracle, config.clusters, config.iterations, config.shots))
@@ -387,7 +393,7 @@ def dequantised_kmeans(config: Config) -> Arm:
     return Arm(
         "control/dequantised_kmeans",
         lambda key, problem: _noisy_kmeans(config, "length_squared", key, problem)[0],
-        "Classical twin by length-squared sampling, as many samples of a document as shots; exact products would be cheaper.",
+        "Classical twin: length-squared sampling, as many samples as shots; exact products would be cheaper still.",
     )
 
 
