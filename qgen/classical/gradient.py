@@ -16,7 +16,7 @@ class State(NamedTuple):
 
     params: Params
     memory: Any
-    count: Int[Array, ""]
+    taken: Int[Array, ""]
 
 
 def descent(
@@ -30,9 +30,8 @@ def descent(
         optimiser: any optax transformation.
 
     Returns:
-        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn; its
-        answer is the parameters.
-        `info.aux` is the gradient's global norm.
+        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn.
+        Its answer is the parameters; `info.aux` is the gradient's global norm.
     """
 
     def init(key: Key, problem: PyTree) -> State:
@@ -41,11 +40,11 @@ def descent(
     def step(key: Key, state: State, problem: PyTree) -> tuple[State, Info]:
         shared, batches = problem
         n_batches = jax.tree.leaves(batches)[0].shape[0]
-        batch = jax.tree.map(lambda leaf: leaf[state.count % n_batches], batches)
+        batch = jax.tree.map(lambda leaf: leaf[state.taken % n_batches], batches)
         value, gradient = jax.value_and_grad(loss)(state.params, shared, batch)
         updates, memory = optimiser.update(gradient, state.memory, state.params)
         norm = optax.global_norm(gradient)
         ok = jnp.isfinite(value) & jnp.isfinite(norm)
-        return State(optax.apply_updates(state.params, updates), memory, state.count + 1), Info(value, ok, norm)
+        return State(optax.apply_updates(state.params, updates), memory, state.taken + 1), Info(value, ok, norm)
 
     return Method(init, step, lambda state, problem: state.params)

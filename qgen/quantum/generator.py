@@ -1,7 +1,7 @@
 """A circuit whose measured distribution becomes classical parameters, trained from shots alone.
 
-p = |psi(angles)|^2 over n qubits gives the 2^n factors 1 + strength (2^n p - 1), whose mean is 1. A layer is RY on every
-qubit, with a ring of CZ between the layers: real amplitudes, and every factor can grow or vanish.
+p = |psi(angles)|^2 over n qubits gives the 2^n factors 1 + strength (2^n p - 1), whose mean is 1. A layer is RY on
+every qubit, with a ring of CZ between the layers: real amplitudes, and every factor can grow or vanish.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def metric_circuits(design: Design) -> tuple[Circuit, ...]:
 
 
 def start(key: Key, design: Design, spread: float) -> Float[Array, "params"]:
-    """Angles near the uniform distribution: pi/2 in the first layer, 0 in the others, each with normal noise of `spread`."""
+    """Angles near the uniform distribution: pi/2 in the first layer, 0 after it, each with normal noise of `spread`."""
     centre = jnp.zeros((design.layers, design.n_qubits)).at[0].set(math.pi / 2).reshape(-1)
     return centre + spread * jax.random.normal(key, centre.shape)
 
@@ -113,7 +113,7 @@ def shifted(key: Key, design: Design, angles: Float[Array, "params"], shots: int
 
 
 def metric(key: Key, design: Design, angles: Float[Array, "params"], shots: int) -> Float[Array, "params params"]:
-    """The block-diagonal metric from shots: a quarter of the covariance of a layer's Y operators, one circuit per layer.
+    """The block-diagonal metric from shots: a quarter of the covariance of a layer's Y operators.
 
     The Y of one layer commute with each other and with their rotations, so one read-out in the Y basis after the layer
     gives the layer's whole block. The sample covariance has no negative eigenvalue, whatever the shots.
@@ -141,13 +141,13 @@ class State(NamedTuple):
         angles: the circuit's parameters.
         strength: how far the factors leave 1.
         memory: the optimisers' states, of the angles and of the strength.
-        count: steps taken.
+        taken: steps so far.
     """
 
     angles: Float[Array, "params"]
     strength: Float[Array, ""]
     memory: tuple[Any, Any]
-    count: Int[Array, ""]
+    taken: Int[Array, ""]
 
 
 def train(
@@ -180,9 +180,8 @@ def train(
         spread: see `start`.
 
     Returns:
-        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn; its
-        answer is the last State.
-        `info.aux` is the norm of the gradient by the angles, and that by the strength, [2].
+        A Method over `(shared, batches)`, pytrees of arrays, the batches stacked along the first axis and used in turn.
+        Its answer is the last State; `info.aux` holds the norms of the gradients by angles and by strength, [2].
 
     Raises:
         ValueError: for an unknown rule or fewer than `width` outcomes.
@@ -199,7 +198,7 @@ def train(
     def step(key: Key, state: State, problem: PyTree) -> tuple[State, Info]:
         shared, batches = problem
         n_batches = jax.tree.leaves(batches)[0].shape[0]
-        batch = jax.tree.map(lambda leaf: leaf[state.count % n_batches], batches)
+        batch = jax.tree.map(lambda leaf: leaf[state.taken % n_batches], batches)
         read_key, shift_key, metric_key = jax.random.split(key, 3)
 
         def of_distribution(distribution: Array, level: Array) -> Array:
@@ -214,10 +213,10 @@ def train(
         turn, angle_memory = mover.update(gradient, state.memory[0])
         change, strength_memory = adam.update(by_strength, state.memory[1])
         moved = State(
-            angles=state.angles + turn,
-            strength=state.strength + change,
+            angles=jnp.asarray(optax.apply_updates(state.angles, turn)),
+            strength=jnp.asarray(optax.apply_updates(state.strength, change)),
             memory=(angle_memory, strength_memory),
-            count=state.count + 1,
+            taken=state.taken + 1,
         )
         return moved, Info(value, jnp.isfinite(value) & jnp.isfinite(moved.angles).all(), aux)
 

@@ -1,18 +1,22 @@
 """Grover search and Dürr-Høyer minimum finding over a table of N values, simulated exactly on N amplitudes."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from qgen import check
-from qgen.circuits import Circuit, gate
+from qgen.circuits import Circuit, diagonal, gate
 from qgen.method import Info, Method
+from qgen.resources import Resources
 from qgen.types import Array, Bool, Float, Int, Key
 
 GROWTH = 6 / 5
-"""How fast the range of the iteration number grows after a failed measurement: any number in (1, 4/3) will do (quant-ph/9605034)."""
+"""How fast the reach of the iterations grows after a failed measurement: in (1, 4/3), here as in quant-ph/9605034."""
+T_PER_TOFFOLI = 4
 
 
 def amplitudes(marked: Bool[Array, "items"], iterations: int | Int[Array, ""]) -> Float[Array, "items"]:
@@ -59,6 +63,91 @@ def success_probability(n_items: int, n_marked: int, iterations: int) -> float:
     check.within("n_marked", n_marked, 0, n_items)
     check.at_least("iterations", iterations, 0)
     return math.sin((2 * iterations + 1) * math.asin(math.sqrt(n_marked / n_items))) ** 2
+
+
+def circuit(marked: Sequence[bool], iterations: int) -> Circuit:
+    """Grover's circuit for a table of 2^n marks: H on every qubit, then oracle (a diagonal of signs) and reflection.
+
+    The reflection about the mean is H X (controlled Z over all qubits) X H, up to a sign of the whole state.
+
+    Args:
+        marked: the marks, 2^n of them with n at least 1.
+        iterations: how often oracle and reflection are applied, at least 0.
+
+    Raises:
+        ValueError: if the number of marks is no power of two or `iterations` is negative.
+    """
+    check.at_least("iterations", iterations, 0)
+    n_qubits = (len(marked) - 1).bit_length()
+    if len(marked) < 2 or len(marked) != 2**n_qubits:
+        raise ValueError(f"Argument `marked` must have 2, 4, 8, ... entries, but has {len(marked)}.")
+    wires = tuple(range(n_qubits))
+    spread = tuple(gate("h", wire) for wire in wires)
+    flip = tuple(gate("x", wire) for wire in wires)
+    oracle = diagonal([-1.0 if mark else 1.0 for mark in marked], wires)
+    reflection = (*spread, *flip, gate("z", wires[-1], controls=wires[:-1]), *flip, *spread)
+    return Circuit(n_qubits, spread + (oracle, *reflection) * iterations)
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """A classical computation made reversible: what one coherent evaluation of a loss costs, counted in its favour.
+
+    Only arithmetic counts: every two operations are one fixed-point multiply-add of 2 b^2 Toffoli gates (b controlled
+    additions of b bits, each b gates for the control and b for the carries). Nothing is charged for routing, functions
+    such as exponentials, or the history that makes training steps reversible, so each number is a lower bound.
+
+    Attributes:
+        flops: operations of one evaluation.
+        numbers: numbers that it holds at the same time at the least (parameters and optimiser).
+        bits: b, bits of a fixed-point number.
+    """
+
+    flops: float
+    numbers: float
+    bits: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuses an empty computation."""
+        check.positive("flops", self.flops)
+        check.at_least("numbers", self.numbers, 1)
+        check.at_least("bits", self.bits, 1)
+
+    @property
+    def toffolis(self) -> float:
+        """Toffoli gates of one call: the evaluation, and its reversal that frees the registers for interference."""
+        return 2 * (self.flops / 2) * 2 * self.bits**2
+
+    @property
+    def qubits(self) -> int:
+        """Qubits that hold the numbers."""
+        return math.ceil(self.numbers * self.bits)
+
+
+def resources(oracle: Oracle, n_items: int, calls: float, runs: float) -> Resources:
+    """What Grover runs over a table need: T gates and qubits, so that only an error-corrected machine can price them.
+
+    A call adds to its oracle a comparison with the threshold and a reflection over the register. A Toffoli gate takes
+    four T gates (arXiv:1212.5069, arXiv:1709.06648). The layers are the least possible: no qubit ever waits.
+
+    Args:
+        oracle: one evaluation.
+        n_items: size of the table, at least 2.
+        calls: oracle calls in all.
+        runs: circuits that were run, each ending in a measurement of the register.
+    """
+    check.at_least("n_items", n_items, 2)
+    register = (n_items - 1).bit_length()
+    toffolis = calls * (oracle.toffolis + oracle.bits + max(register - 2, 0))
+    qubits = oracle.qubits + register
+    return Resources(
+        qubits=qubits,
+        circuits=runs,
+        shots=runs,
+        layers=max(runs, math.ceil(3 * toffolis / qubits)),
+        measurements=runs * register,
+        t_gates=T_PER_TOFFOLI * toffolis,
+    )
 
 
 class Search(NamedTuple):

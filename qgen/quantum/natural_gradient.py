@@ -23,7 +23,7 @@ def direction(
         metric: the Fubini-Study metric g = Re Q of the quantum geometric tensor Q (a quarter of the quantum Fisher
             information), symmetric and not negative.
         gradient: the gradient of the loss.
-        damping: what is added to the diagonal, above 0: it bounds the step along directions that do not change the state.
+        damping: what is added to the diagonal, above 0: it bounds steps along directions that leave the state alone.
     """
     # The sum is positive definite, so Cholesky's factors exist even where the metric alone is singular.
     damped = metric + damping * jnp.eye(metric.shape[0], dtype=metric.dtype)
@@ -37,7 +37,13 @@ class State(NamedTuple):
 
 
 def natural_gradient(
-    cost: Cost, circuit: Circuit, *, learning_rate: float, damping: float = 1e-3, kind: str = "block", spread: float = 0.1
+    cost: Cost,
+    circuit: Circuit,
+    *,
+    learning_rate: float,
+    damping: float = 1e-3,
+    kind: str = "block",
+    spread: float = 0.1,
 ) -> Method:
     """Exact quantum natural gradient descent: params -= learning_rate (g + damping I)^-1 grad cost.
 

@@ -1,14 +1,14 @@
 """Stage 4, training: the chosen model from its start to a real validation loss.
 
-Problem: the curated token stream, the architecture and recipe of stage 3, and one budget of training steps for every arm.
-Classical: AdamW, SGD with momentum and Lion, each with as many learning rates tried; a gain vector trained by Adam.
-Quantum: AdamW, then a last phase in which a circuit generates the gains of the final features, by natural gradient from shots.
+Problem: the curated token stream, the architecture and recipe of stage 3, and one budget of steps for every arm.
+Classical: Muon, AdamW, Lion and SGD with momentum, each with as many learning rates tried.
+Quantum: Muon, then a last phase in which a circuit generates gains of the features, by natural gradient from shots.
 Score: bits per byte of the held-out documents.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from qgen import method
 from qgen.classical import gradient
 from qgen.lm import data, tokenizer, train, transformer
 from qgen.quantum import generator
+from qgen.stages import optimisers
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage
 from qgen.types import Array, Float, Key, Params
 
@@ -133,26 +134,9 @@ def score(problem: Problem, answer: Params) -> dict[str, float]:
     }
 
 
-def lion(recipe: train.Recipe, steps: int) -> optax.GradientTransformation:
-    """Lion (arXiv:2302.06675) with the recipe's schedule and decay."""
-    return optax.chain(
-        optax.scale_by_lion(b1=recipe.beta_1, b2=recipe.beta_2),
-        optax.add_decayed_weights(recipe.weight_decay, mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params)),
-        optax.scale_by_learning_rate(train.schedule(recipe, steps)),
-    )
-
-
-OPTIMISERS: Mapping[str, tuple[train.Optimiser, tuple[float, ...]]] = {
-    "adamw": (train.adamw, (0.5, 1.0, 2.0)),
-    "sgd": (train.sgd, (10.0, 30.0, 100.0)),
-    "lion": (lion, (0.05, 0.1, 0.2)),
-}
-"""Each optimiser, and the learning rates that it tries, as multiples of the recipe's."""
-
-
 def _tuned(key: Key, problem: Problem, name: str, steps: int) -> train.Fit:
     """Trains with the best of three learning rates by the validation loss of a short run each."""
-    optimiser, multiples = OPTIMISERS[name]
+    optimiser, multiples = optimisers.OPTIMISERS[name]
     config, recipe = problem.config, problem.recipe
     fit = functools.partial(train.fit, params=problem.start, config=problem.model, tokens=problem.tokens)
     trial_key, run_key = jax.random.split(key)
@@ -189,9 +173,9 @@ def _features(key: Key, params: Params, tokens: train.Problem, model: transforme
 
 
 def _host(problem: Problem) -> Host:
-    """AdamW for the first part of the steps, then the frozen model's features for the gain phase."""
+    """The reference optimiser for the first part of the steps, then the frozen model's features for the gain phase."""
     fit_key, feature_key = jax.random.split(jax.random.fold_in(problem.key, 1))
-    fitted = _tuned(fit_key, problem, "adamw", problem.config.host_steps)
+    fitted = _tuned(fit_key, problem, optimisers.REFERENCE, problem.config.host_steps)
     stream = train.problem((), problem.tokens, problem.recipe)
     return Host(*fitted, *_features(feature_key, fitted.params, stream, problem.model, problem.config))
 
@@ -206,7 +190,7 @@ def head_loss(
 
 
 def merge(params: Params, factors: Float[Array, "width"]) -> Params:
-    """The parameters with the rows of the head multiplied by `factors`: exactly the model that the gain phase trained."""
+    """The parameters with the head's rows multiplied by `factors`: exactly the model that the gain phase trained."""
     return {**params, "head": {"kernel": params["head"]["kernel"] * factors[:, None]}}
 
 
@@ -327,7 +311,12 @@ def hand_on(artefacts: Artefacts, problem: Problem, answer: Params) -> Artefacts
 
 
 _GENERATED = (
-    ("quantum/natural_gradient", "natural", True, "The circuit is simulated with its shots; AdamW's part is the host's."),
+    (
+        "quantum/natural_gradient",
+        "natural",
+        True,
+        "Simulated with its shots; the steps before the last phase are the host's.",
+    ),
     ("control/adam_generator", "adam", True, "The same circuit and shots with Adam: without the quantum metric."),
     ("control/no_entanglement", "natural", False, "The same circuit without CZ gates, as many parameters."),
 )
@@ -337,19 +326,23 @@ STAGE = Stage(
     title="4 training",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.01),
     presets={
-        "smoke": Config(steps=20, batch=4, trial_steps=4, phase_batches=4, layers=2, shots=256, evaluation_characters=10_000),
+        "smoke": Config(
+            steps=20, batch=4, trial_steps=4, phase_batches=4, layers=2, shots=256, evaluation_characters=10_000
+        ),
         "default": Config(),
-        "paper": Config(steps=2000, trial_steps=100, phase_batches=64, layers=4, shots=4096, evaluation_characters=400_000),
+        "paper": Config(
+            steps=2000, trial_steps=100, phase_batches=64, layers=4, shots=4096, evaluation_characters=400_000
+        ),
     },
     problem=problem,
     score=score,
     arms={
-        **{f"classical/{name}": _classical(name) for name in OPTIMISERS},
+        **{f"classical/{name}": _classical(name) for name in optimisers.OPTIMISERS},
         **{row[0]: _generated(*row) for row in _GENERATED},
         "control/frozen_circuit": frozen_circuit,
         "control/direct_gain": direct_gain,
     },
-    reference="classical/adamw",
+    reference=f"classical/{optimisers.REFERENCE}",
     swap="quantum/natural_gradient",
     hand_on=hand_on,
 )

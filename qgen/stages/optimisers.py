@@ -1,0 +1,66 @@
+"""The optimisers that the stages train with: the trainer's own, and two more under the same recipe."""
+
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+import jax
+import optax
+
+from qgen.classical.muon import scale_by_muon
+from qgen.lm import recipes
+from qgen.types import Params, PyTree
+
+
+class Choice(NamedTuple):
+    """An optimiser, and the learning rates that it tries, as multiples of the recipe's."""
+
+    optimiser: recipes.Optimiser
+    multiples: tuple[float, ...]
+
+
+def lion(recipe: recipes.Recipe, steps: int) -> optax.GradientTransformation:
+    """Lion (arXiv:2302.06675) with the recipe's schedule and decay."""
+    return optax.chain(
+        optax.scale_by_lion(b1=recipe.beta_1, b2=recipe.beta_2),
+        optax.add_decayed_weights(recipe.weight_decay, mask=_matrices),
+        optax.scale_by_learning_rate(recipes.schedule(recipe, steps)),
+    )
+
+
+def muon(recipe: recipes.Recipe, steps: int) -> optax.GradientTransformation:
+    """Muon on the matrices of the blocks, AdamW on the embedding and the head, with one schedule and decay."""
+
+    def placed(scale: optax.GradientTransformation) -> optax.GradientTransformation:
+        return optax.chain(
+            scale,
+            optax.add_decayed_weights(recipe.weight_decay, mask=_matrices),
+            optax.scale_by_learning_rate(recipes.schedule(recipe, steps)),
+        )
+
+    parts: dict[Hashable, optax.GradientTransformation] = {
+        "blocks": placed(scale_by_muon()),
+        "ends": placed(optax.scale_by_adam(recipe.beta_1, recipe.beta_2)),
+    }
+    return optax.multi_transform(parts, _places)
+
+
+def _places(params: Params) -> PyTree:
+    def of(name: str, part: Params) -> PyTree:
+        return jax.tree.map(lambda leaf: "blocks" if name.startswith("block") and leaf.ndim == 2 else "ends", part)
+
+    return {name: of(name, part) for name, part in params.items()}
+
+
+def _matrices(params: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+OPTIMISERS: Mapping[str, Choice] = {
+    "muon": Choice(muon, (0.5, 1.0, 2.0)),
+    "adamw": Choice(recipes.adamw, (0.5, 1.0, 2.0)),
+    "lion": Choice(lion, (0.3, 1.0, 3.0)),
+    "sgd": Choice(recipes.sgd, (10.0, 30.0, 100.0)),
+}
+"""The ranges were set by sweeps on the default corpus so that the best rate of each lies inside."""
+REFERENCE = "muon"
+"""The best of them there; the architecture search and the classical part of the quantum arms use it as well."""
