@@ -1,5 +1,6 @@
 """Joint draws of everything uncertain: seeds, the meter, the quantum machine."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Draws(NamedTuple):
     scores: np.ndarray
 
 
+@functools.cache
 def joint(seeds: int) -> Draws:
     """The draws for so many seeds; the meter's and the machine's are the same whatever their number."""
     rng = np.random.default_rng(_SEED)

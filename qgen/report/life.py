@@ -111,12 +111,17 @@ def _life(
     rows = [arm.ok[seed] for seed in seeds]
     profiles = [p for p in rows[0].projected if all("energy_j" in row.projected.get(p, {}) for row in rows)]
     shared = [seed for seed in seeds if all(runs is not None and seed in runs.ok for runs in reference.values())]
+    others = [runs for name, runs in complete.items() if name != here]
+    everything = [runs for runs in reference.values() if runs]
+    # What the machines share is drawn once.
+    rest, paired, classical = (_measured(*part) for part in ((others, seeds), (others, shared), (everything, shared)))
+    sample, shared_sample = draws.joint(len(seeds)), draws.joint(max(1, len(shared)))
     totals, ratios = {}, {}
     for profile in profiles:
-        totals[profile] = statistics.summary(_drawn(complete, here, profile, seeds))
+        totals[profile] = statistics.summary(rest + draws.projected(rows, profile, sample))
         if shared:
-            classical = _drawn({name: runs for name, runs in reference.items() if runs}, "", "", shared)
-            ratios[profile] = statistics.summary(_drawn(complete, here, profile, shared) / classical)
+            quantum = draws.projected([arm.ok[seed] for seed in shared], profile, shared_sample)
+            ratios[profile] = statistics.summary((paired + quantum) / classical)
     return life._replace(totals=totals, ratios=ratios)
 
 
@@ -136,14 +141,9 @@ def _total(fields: Sequence[Sequence[Mapping]], meter: Mapping) -> Energy:
     return Energy(central, low, high, meter["meter"], meter["provenance"])
 
 
-def _drawn(chain: Mapping[str, Runs], swapped: str, profile: str, seeds: Sequence[int]) -> np.ndarray:
-    """Energy of a life in J, one entry per draw."""
-    sample = draws.joint(len(seeds))
+def _measured(stages: Sequence[Runs], seeds: Sequence[int]) -> np.ndarray:
+    """Measured energy of some stages together in J, one entry per draw; 0 without stages or seeds."""
     total = np.zeros(statistics.DRAWS)
-    for name, runs in chain.items():
-        rows = [runs.ok[seed] for seed in seeds]
-        if name == swapped:
-            total += draws.projected(rows, profile, sample)
-        else:
-            total += draws.measured([row.measured for row in rows], sample)
+    for runs in stages if seeds else ():
+        total += draws.measured([runs.ok[seed].measured for seed in seeds], draws.joint(len(seeds)))
     return total

@@ -94,7 +94,7 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
         machines = best_by_date({name: Projection(total) for name, total in life.totals.items()})
         cells = [
             (name, words.si_interval(life.totals[name], "J"), _ratio(life.ratios.get(name))) for name, _ in machines
-        ] or [("", "" if life.swap is None else "no machine can run it", "1" if life.swap is None else "")]
+        ] or [_no_machine(life)]
         rows += [
             (*(own if index == 0 else ("",) * 3), *line, *(quality if index == 0 else ("",) * len(quality)))
             for index, line in enumerate(cells)
@@ -198,6 +198,13 @@ def _projection(arm: Comparison, name: str, projection: Projection) -> tuple[str
     mark = "" if arm.equal or projection.ratio is None else f" {UNEQUAL}"
     saves = "" if projection.saves is None else words.probability(projection.saves)
     return (name, words.si_interval(projection.energy, "J"), _ratio(projection.ratio) + mark, saves)
+
+
+def _no_machine(life: Life) -> tuple[str, str, str]:
+    if life.swap is None:
+        return ("", "", "1")
+    needs_one = select.family(life.swap[1]) in ("quantum", "control")
+    return ("none", "no machine can run it", "") if needs_one else ("", "", "")
 
 
 def _ratio(ratio: Interval | None) -> str:

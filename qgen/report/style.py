@@ -67,4 +67,6 @@ def figure(height_in: float) -> "Figure":
 def save(made: "Figure", stem: Path) -> None:
     """Writes `stem.png` and `stem.pdf`; without dates, so that the same records give the same bytes."""
     made.savefig(stem.with_suffix(".png"), dpi=170)
+    # The places are settled now; finding them again would take most of the time.
+    made.set_layout_engine("none")
     made.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})

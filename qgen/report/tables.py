@@ -113,7 +113,9 @@ def show(table: Table, console: "Console") -> None:
     from rich.text import Text
 
     # A file or a pipe has no width of its own; a terminal's is kept.
-    available = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
+    available = console.width
     table = table._replace(groups=[group._replace(rows=[_tight(row) for row in group.rows]) for group in table.groups])
     widths = column_widths(table, available - 2 * len(table.header))
 
@@ -150,7 +152,8 @@ def column_widths(table: Table, available: int) -> list[int]:
     widths = [max(len(cell) for cell in column) for column in columns]
     # The first column names the rows and never wraps.
     least = [widths[0], *(max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns[1:])]
-    for bounds in (least, [MIN_WIDTH] * len(widths)):
+    narrow = [MIN_WIDTH] * len(widths)
+    for bounds in (least, [widths[0], *narrow[1:]], narrow):
         while sum(widths) > available and any(width > bound for width, bound in zip(widths, bounds, strict=True)):
             room = [width if width > bound else 0 for width, bound in zip(widths, bounds, strict=True)]
             widths[room.index(max(room))] -= 1

@@ -112,7 +112,7 @@ def test_the_meters_error_is_shared_by_rival_and_host_part():
 
 
 def test_equal_quality_is_counted_over_resampled_seeds():
-    # Differences of +0.1 and -0.1: of four equally likely resamples only the one that takes the second seed twice is worse.
+    # Differences of +0.1 and -0.1: of four equally likely resamples only the second seed taken twice is worse.
     rows = rows_of("classical/a", [0.80, 0.80], 100.0) + quantum_rows([0.90, 0.70], 1.0, 0.1)
     found = arms_of(rows)["quantum/q"].projections["sc_today"]
     assert abs(found.saves - 0.75) < SIGMAS * math.sqrt(0.75 * 0.25 / statistics.DRAWS)
