@@ -59,7 +59,7 @@ class Gate:
     def matrix(self, *angles: Any) -> Array:
         """The unitary for the given angles (radians), complex [2**wires, 2**wires]."""
         if self.fixed is not None:
-            return jnp.asarray(self.fixed, dtype=jnp.result_type(jnp.asarray(0.0), jnp.complex64))
+            return jnp.asarray(self.fixed, dtype=jnp.result_type(complex))
         if self.generator is not None:
             return exponential(self.generator, angles[0])
         total = None

@@ -1,6 +1,6 @@
-"""State vectors: apply, probabilities, expectation, gram: what users call. Pure functions of one example; batch with vmap."""
+"""State vectors: what users call. Pure functions of one example, under any jit, grad and vmap of the user's."""
 
-import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,77 +9,80 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import circuit as circuits
-from qgen.circuits.circuit import Circuit, Op, Repeat
-from qgen.circuits.observables import Observable, check_fits
-from qgen.types import Array
+from qgen.circuits import program as programs
+from qgen.circuits.circuit import Circuit
+from qgen.circuits.engine import layers, xla
+from qgen.circuits.observables import Observable, check_fits, parities
+from qgen.circuits.program import Affine, Program
+from qgen.types import Array, Complex, Float
+
+NORM_TOLERANCE = 1e-4
+"""How far a given state's norm may be from 1: below single precision's rounding for any register that fits."""
+
+STATES_IN_A_GRADIENT = 8
+"""State vectors that live at one time in a gradient by the adjoint rule; what the check of memory counts."""
 
 
-def flatten(params: Any) -> Array:
-    """Parameters as one vector: an array of any shape, or a tuple of arrays laid end to end."""
-    if isinstance(params, list | tuple):
-        pieces = [jnp.ravel(jnp.asarray(piece)) for piece in params]
-        return jnp.concatenate(pieces) if pieces else jnp.zeros(0)
-    return jnp.ravel(jnp.asarray(params))
+def apply(
+    circuit: Circuit,
+    params: Any = (),
+    state: Array | None = None,
+    engine: str = "auto",
+    gradient: str = "auto",
+) -> Complex[Array, " strings"]:
+    """The state after the circuit.
 
+    Args:
+        circuit: a circuit without measurements.
+        params: its parameters in radians: an array of `circuit.n_params` numbers of any shape, or a tuple of arrays laid end
+            to end. A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is much faster
+            than a batch over one concatenated array.
+        state: the state before the circuit, complex [2**n]; |0...0> where left out.
+        engine: who runs it: "xla"; "auto" chooses.
+        gradient: "adjoint": reverse mode at a memory of a few states, whatever the depth; "autodiff": jax's own rules, which
+            forward mode and second derivatives need, at a memory that grows with depth; "auto" is "adjoint".
 
-def apply(circuit: Circuit, params: Any = (), state: Array | None = None) -> Array:
-    """The state after the circuit, complex [2**n]."""
-    vector = flatten(params)
-    if vector.shape != (circuit.n_params,):
-        raise ValueError(f"Argument `params` must hold {circuit.n_params} numbers, but holds {vector.shape[0]}.")
-    n = circuit.n_qubits
-    kind = jnp.result_type(vector.dtype, jnp.complex64)
-    psi = jnp.zeros(2**n, kind).at[0].set(1) if state is None else jnp.asarray(state, kind)
-    check.shape("state", psi, (2**n,))
-    return _run(circuit, vector, psi.reshape((2,) * n)).reshape(-1)
+    Returns:
+        The amplitudes, complex [2**n]; qubit 0 is the most significant bit. complex128 for parameters in double precision.
 
+    Raises:
+        ValueError: if the parameters or the state do not fit the circuit, the state is not normalised (where it is concrete),
+            the circuit measures, or the register is too large for the memory.
 
-def _run(circuit: Circuit, vector: Array, psi: Array) -> Array:
-    for item in circuit.ops:
-        if isinstance(item, Repeat):
-            shared = vector[item.start : item.start + item.shared]
-            own = vector[item.start + item.shared : item.start + item.n_params].reshape(item.times, item.advancing)
-
-            def step(carry: Array, row: Array, body: Circuit = item.body, shared: Array = shared) -> tuple[Array, None]:
-                return _run(body, jnp.concatenate([shared, row]), carry), None
-
-            psi, _ = jax.lax.scan(step, psi, own, reverse=item.backwards)
-            continue
-        if not isinstance(item, Op):
-            raise ValueError("A circuit with measurements or resets runs only in `trajectory`.")
-        for part in item.parts():
-            psi = _gate(part, vector, psi)
-    return psi
-
-
-def _gate(op: Op, vector: Array, psi: Array) -> Array:
-    k = len(op.support)
-    matrix = circuits.matrix(op, vector).astype(psi.dtype).reshape((2,) * (2 * k))
-    psi = jnp.tensordot(matrix, psi, (tuple(range(k, 2 * k)), op.support))
-    return jnp.moveaxis(psi, range(k), op.support)
+    Example:
+        >>> from qgen.circuits import Angle, Circuit, gate
+        >>> bell = Circuit(2, (gate("h", 0), gate("cx", (0, 1))))
+        >>> [round(float(abs(a)), 3) for a in apply(bell)]
+        [0.707, 0.0, 0.0, 0.707]
+    """
+    return _complex(_evolve(programs.lower(circuit), circuit, params, state, engine, gradient))
 
 
 def probabilities(
-    circuit: Circuit, params: Any = (), wires: Sequence[int] | None = None, state: Array | None = None
-) -> Array:
-    """Born probabilities of all wires, or the marginal of some in the given order, [2**wires]."""
-    psi = apply(circuit, params, state)
-    density = jnp.real(psi) ** 2 + jnp.imag(psi) ** 2
-    return marginal(density, circuit.n_qubits, wires)
+    circuit: Circuit,
+    params: Any = (),
+    wires: Sequence[int] | None = None,
+    state: Array | None = None,
+    engine: str = "auto",
+    gradient: str = "auto",
+) -> Float[Array, " strings"]:
+    """Born probabilities of all bit strings, or the marginal of some wires in the given order.
 
+    Args:
+        circuit: a circuit without measurements.
+        params: as in `apply`.
+        wires: the wires to keep; all where left out.
+        state: as in `apply`.
+        engine: as in `apply`.
+        gradient: as in `apply`.
 
-def marginal(density: Array, n_qubits: int, wires: Sequence[int] | None) -> Array:
-    """The distribution of some wires, in the given order, from the distribution of all."""
-    if wires is None:
-        return density
-    wires = tuple(wires)
-    if len(set(wires)) != len(wires) or any(not 0 <= w < n_qubits for w in wires):
-        raise ValueError(f"Argument `wires` must hold different wires below {n_qubits}, but is {wires}.")
-    rest = tuple(w for w in range(n_qubits) if w not in wires)
-    order = tuple(np.argsort(np.argsort(wires)))
-    kept = density.reshape((2,) * n_qubits).sum(rest)
-    return kept.transpose(tuple(np.argsort(wires).argsort())).reshape(-1) if order else kept.reshape(-1)
+    Returns:
+        [2**n] or [2**len(wires)].
+
+    Raises:
+        ValueError: as `apply`, or if the wires do not fit.
+    """
+    return marginal(_density(circuit, params, state, engine, gradient), circuit.n_qubits, wires)
 
 
 def expectation(
@@ -89,39 +92,265 @@ def expectation(
     state: Array | None = None,
     engine: str = "auto",
     gradient: str = "auto",
-) -> Array:
-    """<psi| observable |psi>: a scalar, or [k] for a list of observables."""
+) -> Float[Array, "*observables"]:
+    """<psi| observable |psi> without a dense matrix.
+
+    Args:
+        circuit: a circuit without measurements.
+        params: as in `apply`.
+        observable: one observable, or a list; coefficients may be traced.
+        state: as in `apply`.
+        engine: as in `apply`.
+        gradient: as in `apply`.
+
+    Returns:
+        A scalar, or [k] for a list of k observables.
+
+    Raises:
+        ValueError: as `apply`, or if an observable does not fit the register.
+    """
+    several = [observable] if isinstance(observable, Observable) else list(observable)
+    if not several:
+        raise ValueError("Argument `observable` must hold at least one observable, but is empty.")
+    for one in several:
+        check_fits(one, circuit.n_qubits)
+    if all(one.is_diagonal for one in several):
+        density = _density(circuit, params, state, engine, gradient)
+        values = _diagonal_values(several, density, circuit.n_qubits)
+    else:
+        x = _evolve(programs.lower(circuit), circuit, params, state, engine, gradient)
+        values = jnp.stack([_value(one, x, circuit.n_qubits) for one in several])
+    return values[0] if isinstance(observable, Observable) else values
+
+
+def variance(circuit: Circuit, params: Any, observable: Observable, state: Array | None = None) -> Float[Array, ""]:
+    """<O^2> - <O>^2 of an observable, from O|psi>."""
+    check_fits(observable, circuit.n_qubits)
+    x = _evolve(programs.lower(circuit), circuit, params, state, "auto", "auto")
+    y = _act(observable, x, circuit.n_qubits)
+    return jnp.vdot(y, y) - jnp.vdot(x, y) ** 2
+
+
+def fidelity(first: Complex[Array, " strings"], second: Complex[Array, " strings"]) -> Float[Array, ""]:
+    """|<first|second>|^2 of two states."""
+    overlap = jnp.vdot(first, second)
+    return jnp.real(overlap) ** 2 + jnp.imag(overlap) ** 2
+
+
+def gram(circuit: Circuit, x: Any, y: Any = None) -> Float[Array, "rows columns"]:
+    """The fidelity kernel |<phi(x_i)|phi(y_j)>|^2.
+
+    Args:
+        circuit: the feature map; its parameters are the rows.
+        x: [N, params].
+        y: [M, params]; x where left out.
+
+    Returns:
+        [N, M].
+
+    Raises:
+        ValueError: if the rows do not fit the circuit.
+    """
+    left = _feature_states(circuit, jnp.asarray(x))
+    both = left.reshape(left.shape[0], -1)
+    if y is None:
+        re = jnp.matmul(both, both.T, precision=layers.EXACT)
+        cross = jnp.matmul(left[:, 1], left[:, 0].T, precision=layers.EXACT)
+        return re**2 + (cross - cross.T) ** 2
+    right = _feature_states(circuit, jnp.asarray(y))
+    re = jnp.matmul(both, right.reshape(right.shape[0], -1).T, precision=layers.EXACT)
+    turned = jnp.stack([-right[:, 1], right[:, 0]], 1).reshape(right.shape[0], -1)
+    return re**2 + jnp.matmul(both, turned.T, precision=layers.EXACT) ** 2
+
+
+def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> Complex[Array, "dim dim"]:
+    """The density matrix of some wires, in the given order, of a pure state [2**n]: [2**k, 2**k]."""
+    n = _qubits("state", state)
+    wires = _wires(wires, n)
+    rest = [q for q in range(n) if q not in wires]
+    rows = state.reshape((2,) * n).transpose([*wires, *rest]).reshape(2 ** len(wires), -1)
+    return jnp.matmul(rows, rows.conj().T, precision=layers.EXACT)
+
+
+def entropy(density: Complex[Array, "dim dim"], order: float = 1.0) -> Float[Array, ""]:
+    """The entropy of a density matrix in nats.
+
+    Args:
+        density: Hermitian [d, d] of trace 1.
+        order: 1: von Neumann; any other positive number: Rényi of that order.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: if the order is not positive.
+    """
+    check.positive("order", order)
+    levels = jnp.clip(jnp.linalg.eigvalsh(density), 0.0, 1.0)
+    if order == 1.0:
+        safe = jnp.where(levels > 0, levels, 1.0)
+        return -jnp.sum(safe * jnp.log(safe))
+    return jnp.log(jnp.sum(levels**order)) / (1.0 - order)
+
+
+def marginal(density: Float[Array, " strings"], n_qubits: int, wires: Sequence[int] | None) -> Float[Array, " kept"]:
+    """The distribution of some wires, in the given order, from the distribution of all."""
+    if wires is None:
+        return density
+    wires = _wires(wires, n_qubits)
+    rest = tuple(q for q in range(n_qubits) if q not in wires)
+    kept = density.reshape((2,) * n_qubits).sum(rest)
+    return kept.transpose([sorted(wires).index(w) for w in wires]).reshape(-1)
+
+
+def pieces(circuit: Circuit, params: Any) -> list[Array]:
+    """The parameters as one-dimensional floating arrays, laid end to end.
+
+    Raises:
+        ValueError: if they are not real numbers or their count differs from the circuit's.
+    """
+    given = list(params) if isinstance(params, list | tuple) else [params]
+    arrays = [jnp.ravel(jnp.asarray(piece)) for piece in given]
+    arrays = [a if jnp.issubdtype(a.dtype, jnp.inexact) else a.astype(jnp.result_type(float)) for a in arrays]
+    if any(jnp.iscomplexobj(a) for a in arrays):
+        raise ValueError("Argument `params` must hold real numbers, but is complex.")
+    total = sum(a.shape[0] for a in arrays)
+    if total != circuit.n_params:
+        raise ValueError(f"Argument `params` must hold {circuit.n_params} numbers, but holds {total}.")
+    return [a for a in arrays if a.shape[0]]
+
+
+def check_memory(n_qubits: int, copies: int, itemsize: int) -> None:
+    """Raises ValueError, with what would fit, if so many state vectors exceed this machine's memory."""
+    available = _memory()
+    needed = copies * 2 ** (n_qubits + 1) * itemsize
+    if needed > available:
+        fits = int(np.log2(available / (2 * copies * itemsize)))
+        raise ValueError(
+            f"A register of {n_qubits} qubits needs {needed / 2**30:.3g} GiB ({copies} state vectors), but there are "
+            f"{available / 2**30:.3g} GiB: at most {fits} qubits fit."
+        )
+
+
+def _memory() -> int:
+    """Bytes of the default device, or of this machine where it is a CPU."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics and "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _evolve(
+    program: Program, circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
+) -> Float[Array, "2 strings"]:
+    """Checks what was given and runs the program: real and imaginary parts."""
     check.one_of("engine", engine, ("auto", "xla"))
     check.one_of("gradient", gradient, ("auto", "adjoint", "autodiff"))
-    psi = apply(circuit, params, state)
-    if isinstance(observable, Observable):
-        return _expect(psi, observable, circuit.n_qubits)
-    return jnp.stack([_expect(psi, one, circuit.n_qubits) for one in observable])
+    given = pieces(circuit, params)
+    numbers, loops = programs.numbers(program, given)
+    dtype = jnp.result_type(float) if not given else jnp.result_type(*given)
+    if state is not None:
+        state = jnp.asarray(state)
+        check.shape("state", state, (2**circuit.n_qubits,))
+        _check_norm(state)
+        dtype = jnp.promote_types(dtype, jnp.finfo(state.dtype).dtype if _is_inexact(state) else dtype)
+        numbers = [a.astype(dtype) for a in numbers]
+    check_memory(circuit.n_qubits, STATES_IN_A_GRADIENT, jnp.dtype(dtype).itemsize)
+    if state is None:
+        x = jnp.zeros((2, 2**circuit.n_qubits), dtype).at[0, 0].set(1)
+    else:
+        x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
+    return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
 
 
-def _expect(psi: Array, observable: Observable, n: int) -> Array:
-    check_fits(observable, n)
+def _is_inexact(array: Array) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.inexact)
+
+
+def _check_norm(state: Array) -> None:
+    if isinstance(state, jax.core.Tracer):
+        return
+    norm = float(jnp.linalg.norm(state))
+    if not abs(norm - 1) <= NORM_TOLERANCE:
+        raise ValueError(f"Argument `state` must have norm 1, but has norm {norm:.6g}.")
+
+
+def _complex(x: Float[Array, "2 strings"]) -> Complex[Array, " strings"]:
+    return jax.lax.complex(x[0], x[1])
+
+
+def _density(
+    circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
+) -> Float[Array, " strings"]:
+    """Probabilities of all bit strings; a last permutation moves them rather than the amplitudes."""
+    program = programs.trim(programs.lower(circuit))
+    n = circuit.n_qubits
+    last = program.stages[-1] if program.stages else None
+    if isinstance(last, Affine):
+        program = programs.trim(Program(n, program.stages[:-1]))
+    x = _evolve(program, circuit, params, state, engine, gradient)
+    density = x[0] ** 2 + x[1] ** 2
+    return layers.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
+
+
+def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:
+    """Expectation values of diagonal observables from the probabilities: [k]."""
+    words = list(dict.fromkeys(word for one in several for word in one.words))
+    signs = Observable(words).masks(n)[1]
+    half = n // 2
+    # Words factor over the halves of the register, so that no table of 2**n signs per word is needed.
+    high = jnp.asarray(parities([mask >> half for mask in signs], n - half), density.dtype)
+    low = jnp.asarray(parities([mask & ((1 << half) - 1) for mask in signs], half), density.dtype)
+    partial = jnp.matmul(high.T, density.reshape(2 ** (n - half), -1), precision=layers.EXACT)
+    values = jnp.sum(partial * low.T, 1)
+    place = [jnp.asarray([words.index(word) for word in one.words], jnp.int32) for one in several]
+    return jnp.stack(
+        [jnp.sum(jnp.asarray(o.coefficients, density.dtype) * values[p]) for o, p in zip(several, place, strict=True)]
+    )
+
+
+def _value(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, ""]:
+    return jnp.vdot(x, _act(observable, x, n))
+
+
+def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, "2 strings"]:
+    """O|psi>: words that flip the same bits share one permutation."""
     flips, signs, ys = observable.masks(n)
-    index = np.arange(2**n)
-    total = 0.0
-    for k in range(len(flips)):
-        both = index & signs[k]
-        for shift in (16, 8, 4, 2, 1):
-            both ^= both >> shift
-        sign = jnp.asarray(1.0 - 2.0 * (both & 1), psi.real.dtype)
-        total = total + observable.coefficients[k] * jnp.real(
-            jnp.vdot(psi[index ^ flips[k]], psi * sign) * (1j) ** ys[k]
-        )
+    coefficients = jnp.asarray(observable.coefficients, x.dtype)
+    half = n // 2
+    total = jnp.zeros_like(x)
+    for flip in dict.fromkeys(flips):
+        moved = layers.permute(Affine(tuple(1 << (n - 1 - q) for q in range(n)), flip), x, n, False)
+        for odd in (0, 1):
+            chosen = [k for k in range(len(flips)) if flips[k] == flip and ys[k] % 2 == odd]
+            if not chosen:
+                continue
+            # On the way from b to b ^ flip the signs are read before the flip: i^ys (-1)^(b & signs).
+            high = parities([signs[k] >> half for k in chosen], n - half)
+            low = parities([signs[k] & ((1 << half) - 1) for k in chosen], half)
+            turn = np.array([(-1.0) ** ((ys[k] - odd) // 2 + (signs[k] & flip).bit_count()) for k in chosen])
+            weights = coefficients[jnp.asarray(chosen)] * jnp.asarray(turn, x.dtype)
+            scale = jnp.matmul(jnp.asarray(high, x.dtype) * weights[None, :], jnp.asarray(low.T, x.dtype))
+            term = moved * scale.reshape(1, -1)
+            total = total + (jnp.stack([-term[1], term[0]]) if odd else term)
     return total
 
 
-def fidelity(first: Array, second: Array) -> Array:
-    """|<first|second>|^2 of two states [2**n]."""
-    return jnp.abs(jnp.vdot(first, second)) ** 2
+def _feature_states(circuit: Circuit, rows: Array) -> Float[Array, "rows 2 strings"]:
+    if rows.ndim != 2:
+        raise ValueError(f"Argument `x` must have shape (rows, {circuit.n_params}), but has shape {rows.shape}.")
+    program = programs.lower(circuit)
+    return jax.vmap(lambda row: _evolve(program, circuit, row, None, "auto", "auto"))(rows)
 
 
-def gram(circuit: Circuit, x: Array, y: Array | None = None) -> Array:
-    """|<phi(x_i)|phi(y_j)>|^2 for rows of parameters x [N, params] and y [M, params]: [N, M]; y = x where left out."""
-    left = jax.vmap(lambda row: apply(circuit, row))(jnp.asarray(x))
-    right = left if y is None else jax.vmap(lambda row: apply(circuit, row))(jnp.asarray(y))
-    return jnp.abs(left.conj() @ right.T) ** 2
+def _qubits(name: str, state: Array) -> int:
+    n = max(int(round(np.log2(max(state.size, 1)))), 1)
+    check.shape(name, state, (2**n,))
+    return n
+
+
+def _wires(wires: Sequence[int], n_qubits: int) -> tuple[int, ...]:
+    wires = tuple(wires)
+    if len(set(wires)) != len(wires) or any(not 0 <= w < n_qubits for w in wires):
+        raise ValueError(f"Argument `wires` must hold different wires below {n_qubits}, but is {wires}.")
+    return wires

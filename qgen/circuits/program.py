@@ -1,0 +1,730 @@
+"""Program: a circuit lowered to a few kinds of stage that any engine can run.
+
+    Turns    real 2x2 rotations RY(t) Z^f, at most one per qubit
+    Phases   exp(i sum_k a_k f_k(b)), each f_k a parity of bits times a product of bits
+    Affine   b -> A b + s over GF(2): any network of X, CNOT and SWAP
+    Flip     one bit flips where others are all 1 (Toffoli and wider)
+    Table    a fixed diagonal on some wires
+    Dense    a fixed matrix on some wires
+    Loop     stages run several times
+
+Every one-qubit gate is diagonal, real rotation, diagonal; what acts alike slides together as far as it commutes. A stage's
+numbers are linear in the parameters: `numbers` computes them, so that an engine differentiates only with respect to them.
+Bit masks count from the right: qubit q of n is bit n - 1 - q.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgen.circuits.circuit import Angle, Circuit, Op, Repeat, generator
+from qgen.circuits.gates import GATES
+from qgen.types import Array
+
+MATMUL_LIMIT = 1 << 14
+"""Numbers are picked from parameters by a small matrix up to this many entries: its transpose is no scatter."""
+
+DENSE_LIMIT = 10
+"""The most wires of a dense matrix."""
+
+
+class Sum(NamedTuple):
+    """const + sum of scale * params[index]."""
+
+    const: float = 0.0
+    terms: tuple[tuple[int, float], ...] = ()
+
+    def plus(self, other: "Sum") -> "Sum":
+        """The sum of both; equal entries merge."""
+        scales: dict[int, float] = dict(self.terms)
+        for index, scale in other.terms:
+            scales[index] = scales.get(index, 0.0) + scale
+        return Sum(self.const + other.const, tuple((i, s) for i, s in scales.items() if s))
+
+    def times(self, factor: float) -> "Sum":
+        """The sum times a number."""
+        return Sum(self.const * factor, tuple((i, s * factor) for i, s in self.terms))
+
+
+@dataclasses.dataclass(frozen=True)
+class Turns:
+    """RY(t_k) Z^(flips_k) on qubit `qubits[k]`."""
+
+    qubits: tuple[int, ...]
+    flips: tuple[bool, ...]
+    slots: tuple[Sum, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phases:
+    """exp(i sum_k a[source_k] weight_k f_k(b)), f_k(b) = (-1)^|b & parity_k| where all bits of ones_k are set, else 0."""
+
+    parity: tuple[int, ...]
+    ones: tuple[int, ...]
+    source: tuple[int, ...]
+    weight: tuple[float, ...]
+    slots: tuple[Sum, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """|b> -> |XOR of columns[q] over the qubits q set in b, XOR shift>; columns and shift are bit masks."""
+
+    columns: tuple[int, ...]
+    shift: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """|b> -> |b XOR target> where all bits of `controls` are set."""
+
+    controls: int
+    target: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A fixed diagonal on `wires`: complex128 entries as bytes."""
+
+    wires: tuple[int, ...]
+    data: bytes
+
+    def array(self) -> np.ndarray:
+        """The entries, complex [2**wires]."""
+        return np.frombuffer(self.data, complex)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """A fixed matrix on `wires`: complex128 entries as bytes, row after row."""
+
+    wires: tuple[int, ...]
+    data: bytes
+
+    def array(self) -> np.ndarray:
+        """The matrix, complex [2**wires, 2**wires]."""
+        size = 2 ** len(self.wires)
+        return np.frombuffer(self.data, complex).reshape(size, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """The stages `times` times; entries of the parameters as in `Repeat`."""
+
+    body: "tuple[Stage, ...]"
+    times: int
+    shared: int
+    advancing: int
+    start: int
+    backwards: bool
+
+
+Stage = Turns | Phases | Affine | Flip | Table | Dense | Loop
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Stages in order of time on a register."""
+
+    n_qubits: int
+    stages: tuple[Stage, ...]
+
+
+Loops = tuple[bool, ...]
+"""For each loop around a stage, outermost first, whether its number array has an axis that advances with it."""
+
+
+def count_arrays(stages: Iterable[Stage]) -> int:
+    """How many number arrays the stages take."""
+    return sum(count_arrays(s.body) if isinstance(s, Loop) else isinstance(s, Turns | Phases) for s in stages)
+
+
+@functools.lru_cache(maxsize=256)
+def lower(circuit: Circuit) -> Program:
+    """The program of a circuit.
+
+    Raises:
+        ValueError: if the circuit measures or resets, or holds a matrix on too many wires.
+    """
+    return Program(circuit.n_qubits, _stages(circuit, circuit.n_qubits, frozenset()))
+
+
+def trim(program: Program) -> Program:
+    """The program without its last diagonal stages, which no diagonal observable can see."""
+    stages = program.stages
+    while stages and isinstance(stages[-1], Phases | Table):
+        stages = stages[:-1]
+    return Program(program.n_qubits, stages)
+
+
+def _stages(circuit: Circuit, n: int, data: frozenset[int]) -> tuple[Stage, ...]:
+    """Lowers; `data` holds parameters that stay the same over the enclosing loop, where batches of data come in."""
+    builder = _Builder(n, data)
+    for item in circuit.ops:
+        if isinstance(item, Repeat):
+            builder.loop(item)
+        elif isinstance(item, Op):
+            builder.op(item)
+        else:
+            raise ValueError("A circuit with measurements, resets or conditions runs only in `trajectory`.")
+    return builder.finish()
+
+
+class _Draft:
+    """A stage in the making, with the wires that it changes and those that it only reads."""
+
+    def __init__(self, kind: str, changes: int, reads: int, content: Any):
+        self.kind, self.changes, self.reads, self.content = kind, changes, reads, content
+
+    def blocks(self, changes: int, reads: int) -> bool:
+        """Whether something with these wires cannot slide past."""
+        return bool(changes & (self.changes | self.reads) or reads & self.changes)
+
+
+class _Builder:
+    """Collects primitives and merges each with the nearest stage of its kind that it can slide to."""
+
+    def __init__(self, n: int, data: frozenset[int]):
+        self.n, self.data, self.drafts = n, data, []
+
+    def bit(self, wire: int) -> int:
+        return 1 << (self.n - 1 - wire)
+
+    def mask(self, wires: Iterable[int]) -> int:
+        return sum(self.bit(w) for w in wires)
+
+    def nearest(self, kind: str, changes: int, reads: int, fresh: Any) -> Any:
+        """The content to merge into: that of the nearest stage of this kind, or of a new one."""
+        for draft in reversed(self.drafts):
+            if draft.kind == kind:
+                draft.changes |= changes
+                draft.reads |= reads
+                return draft.content
+            if draft.blocks(changes, reads):
+                break
+        self.drafts.append(_Draft(kind, changes, reads, fresh))
+        return fresh
+
+    # Primitives
+
+    def turn(self, wire: int, angle: Sum, flip: bool = False) -> None:
+        """RY(angle) Z^flip after what is there: RY(a) Z^f RY(t) Z^g = RY(a + (-1)^f t) Z^(f + g)."""
+        content = self.nearest("turns", self.bit(wire), 0, {})
+        before, flipped = content.get(wire, (Sum(), False))
+        content[wire] = (angle.plus(before.times(-1.0 if flip else 1.0)), flip != flipped)
+
+    def phase(self, parity: int, ones: int, angle: Sum) -> None:
+        """exp(i angle f(b))."""
+        if angle == Sum():
+            return
+        if parity & ones:  # a bit that is set has the sign -1
+            angle = angle.times(-1.0 if (parity & ones).bit_count() % 2 else 1.0)
+            parity &= ~ones
+        if ones.bit_count() <= 2:  # products of few bits become parities, which factor over any split of the register
+            bits = [1 << k for k in range(self.n) if ones >> k & 1]
+            for chosen in itertools.product((0, 1), repeat=len(bits)):
+                mask = sum(b for b, c in zip(bits, chosen, strict=True) if c)
+                self._phase(parity | mask, 0, angle.times((-1.0) ** sum(chosen) / 2 ** len(bits)))
+        else:
+            self._phase(parity, ones, angle)
+
+    def _phase(self, parity: int, ones: int, angle: Sum) -> None:
+        content = self.nearest("phases", 0, parity | ones, {})
+        place = content.setdefault((parity, ones), {})
+        for source, weight in (("const", angle.const), *angle.terms):
+            place[source] = place.get(source, 0.0) + weight
+
+    def cx(self, control: int, target: int) -> None:
+        content = self.nearest("affine", self.bit(target), self.bit(control), self._identity())
+        reach, send = self.bit(control), self.bit(target)
+        content["columns"] = [column ^ (send if column & reach else 0) for column in content["columns"]]
+        content["shift"] ^= send if content["shift"] & reach else 0
+
+    def x(self, wire: int) -> None:
+        self.nearest("affine", self.bit(wire), 0, self._identity())["shift"] ^= self.bit(wire)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"columns": [self.bit(q) for q in range(self.n)], "shift": 0}
+
+    def flip(self, controls: Sequence[int], target: int) -> None:
+        """X on the target where all controls are 1."""
+        if not controls:
+            self.x(target)
+        elif len(controls) == 1:
+            self.cx(controls[0], target)
+        else:
+            stage = Flip(self.mask(controls), self.bit(target))
+            self.drafts.append(_Draft("flip", stage.target, stage.controls, stage))
+
+    def fixed(self, stage: Table | Dense) -> None:
+        if isinstance(stage, Dense) and len(stage.wires) > DENSE_LIMIT:
+            raise ValueError(f"A matrix gate acts on at most {DENSE_LIMIT} wires, but one has {len(stage.wires)}.")
+        mask = self.mask(stage.wires)
+        changes, reads = (0, mask) if isinstance(stage, Table) else (mask, 0)
+        self.drafts.append(_Draft("fixed", changes, reads, stage))
+
+    def loop(self, item: Repeat) -> None:
+        data = frozenset(range(item.shared))
+        body = _stages(item.body, self.n, data)
+        start = (item.start, item.times, item.shared, item.advancing, item.backwards)
+        before, body, after = _peel(body)
+        everything = (1 << self.n) - 1
+        for stages, kind in ((before, "stage"), (body, "loop"), (after, "stage")):
+            if kind == "loop" and stages:
+                times, shared, advancing, backwards = start[1:]
+                stage = Loop(stages, times, shared, advancing, start[0], backwards)
+                self.drafts.append(_Draft("fixed", everything, 0, stage))
+            for stage in stages if kind == "stage" else ():
+                self._constant_phases(stage)
+
+    def _constant_phases(self, stage: Stage) -> None:
+        assert isinstance(stage, Phases)
+        for parity, ones, source, weight in zip(stage.parity, stage.ones, stage.source, stage.weight, strict=True):
+            self._phase(parity, ones, stage.slots[source].times(weight))
+
+    # Gates
+
+    def op(self, op: Op) -> None:
+        """Adds one gate with its controls."""
+        for part in op.parts():
+            zeros = [c for c, v in zip(part.controls, part.values, strict=True) if not v]
+            for wire in zeros:
+                self.x(wire)
+            self._gate(part)
+            for wire in zeros:
+                self.x(wire)
+
+    def _gate(self, op: Op) -> None:
+        name, inner = _CONTROLLED.get(op.name, (op.name, 0))
+        controls = (*op.controls, *op.wires[:inner])
+        wires = op.wires[inner:]
+        angle = _sum(op.angles[0]) if op.angles else Sum()
+        method = getattr(self, f"_gate_{name}", None)
+        if method is not None:
+            method(controls, wires, angle)
+        elif name == "pauli_rot":
+            self._pauli(op.word, controls, wires, angle)
+        elif name in _WORDS:
+            self._pauli(_WORDS[name], controls, wires, angle)
+        elif name == "diagonal":
+            self._diagonal(controls, wires, op.array())
+        elif name == "unitary":
+            self._unitary(controls, wires, op.array())
+        else:
+            row = GATES[name]
+            if row.fixed is not None:
+                is_diagonal = not np.any(row.fixed - np.diag(np.diag(row.fixed)))
+                if is_diagonal:
+                    self._diagonal(controls, wires, np.diag(row.fixed))
+                else:
+                    self._unitary(controls, wires, row.fixed)
+            else:
+                values = np.real(np.diag(generator(Op(name, wires, op.angles))))
+                self._walsh(controls, wires, -values, angle)
+
+    def _walsh(self, controls: Sequence[int], wires: Sequence[int], values: np.ndarray, angle: Sum) -> None:
+        """exp(i angle values[b]) as parities; the values belong to the bits of `wires`."""
+        k = len(wires)
+        ones = self.mask(controls)
+        for chosen in itertools.product((0, 1), repeat=k):
+            signs = functools.reduce(np.kron, [np.array([1.0, -1.0 if c else 1.0]) for c in chosen], np.ones(1))
+            weight = float(signs @ values) / 2**k
+            if abs(weight) > 1e-15:
+                self.phase(self.mask(w for w, c in zip(wires, chosen, strict=True) if c), ones, angle.times(weight))
+
+    def _diagonal(self, controls: Sequence[int], wires: Sequence[int], entries: np.ndarray) -> None:
+        if len(wires) <= 3:
+            self._walsh(controls, wires, np.angle(entries), Sum(1.0))
+        else:
+            full = np.ones(2 ** (len(controls) + len(wires)), complex)
+            full[-len(entries) :] = entries
+            self.fixed(Table((*controls, *wires), full.tobytes()))
+
+    def _unitary(self, controls: Sequence[int], wires: Sequence[int], matrix: np.ndarray) -> None:
+        if len(wires) == 1:
+            shift, first, middle, last = euler(matrix)
+            self._gate_gphase(controls, (), Sum(shift))
+            self._gate_rz(controls, wires, Sum(first))
+            self._gate_ry(controls, wires, Sum(middle))
+            self._gate_rz(controls, wires, Sum(last))
+            return
+        size = 2 ** (len(controls) + len(wires))
+        full = np.eye(size, dtype=complex)
+        full[-len(matrix) :, -len(matrix) :] = matrix
+        self.fixed(Dense((*controls, *wires), full.tobytes()))
+
+    def _pauli(self, word: str, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        """Turns every letter to Z, rotates by the parity, turns back."""
+        letters = [(w, letter) for w, letter in zip(wires, word, strict=True) if letter != "I"]
+        for wire, letter in letters:
+            if letter == "Y":
+                self._gate_sdg((), (wire,))
+            if letter != "Z":
+                self.turn(wire, Sum(math.pi / 2), True)
+        self.phase(self.mask(w for w, _ in letters), self.mask(controls), angle.times(-0.5))
+        for wire, letter in letters:
+            if letter != "Z":
+                self.turn(wire, Sum(math.pi / 2), True)
+            if letter == "Y":
+                self._gate_s((), (wire,))
+
+    def _gate_id(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        """Nothing."""
+
+    def _gate_gphase(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self.phase(0, self.mask(controls), angle)
+
+    def _gate_x(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self.flip(controls, wires[0])
+
+    def _gate_y(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        """Y = S X S^-1."""
+        self._gate_sdg((), wires)
+        self.flip(controls, wires[0])
+        self._gate_s((), wires)
+
+    def _gate_s(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self.phase(0, self.mask((*controls, *wires)), Sum(math.pi / 2))
+
+    def _gate_sdg(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self.phase(0, self.mask((*controls, *wires)), Sum(-math.pi / 2))
+
+    def _gate_z(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self.phase(0, self.mask((*controls, *wires)), Sum(math.pi))
+
+    def _gate_p(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self.phase(0, self.mask((*controls, *wires)), angle)
+
+    _gate_u1 = _gate_p
+
+    def _gate_rz(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self.phase(self.mask(wires), self.mask(controls), angle.times(-0.5))
+
+    def _gate_h(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        if controls:  # H = RY(pi/4) Z RY(-pi/4)
+            self.turn(wires[0], Sum(-math.pi / 4))
+            self._gate_z(controls, wires)
+            self.turn(wires[0], Sum(math.pi / 4))
+        else:
+            self.turn(wires[0], Sum(math.pi / 2), True)
+
+    def _gate_ry(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        if controls:  # Z RY(-t/2) Z = RY(t/2)
+            self._gate_z(controls, wires)
+            self.turn(wires[0], angle.times(-0.5))
+            self._gate_z(controls, wires)
+            self.turn(wires[0], angle.times(0.5))
+        else:
+            self.turn(wires[0], angle)
+
+    def _gate_rx(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        # Data takes the form H RZ H: the data then sits in a phase, and a batch shares the matrices of all real layers.
+        # Everything else takes D RY D^-1 with a constant diagonal D: one real layer instead of two.
+        if controls or any(index in self.data for index, _ in angle.terms):
+            self._gate_h((), wires)
+            self._gate_rz(controls, wires, angle)
+            self._gate_h((), wires)
+        else:
+            self._gate_rz((), wires, Sum(math.pi / 2))
+            self.turn(wires[0], angle)
+            self._gate_rz((), wires, Sum(-math.pi / 2))
+
+    def _gate_swap(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        a, b = wires
+        self.cx(b, a)
+        self.flip((*controls, a), b)
+        self.cx(b, a)
+
+    def _gate_iswap(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        """The same as the XY rotation by pi."""
+        self._gate_rxy(controls, wires, Sum(math.pi))
+
+    def _gate_siswap(self, controls: Sequence[int], wires: Sequence[int], angle: Sum = Sum()) -> None:
+        self._gate_rxy(controls, wires, Sum(math.pi / 2))
+
+    # Gates that turn in the plane of |01> and |10>: CNOT makes the first wire the target and the second the control.
+
+    def _gate_rxy(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        a, b = wires
+        if not controls and not any(index in self.data for index, _ in angle.terms):
+            self._givens(wires, angle)
+            return
+        self.cx(a, b)
+        self._gate_rx((*controls, b), (a,), angle.times(-1.0))
+        self.cx(a, b)
+
+    def _givens(self, wires: Sequence[int], angle: Sum) -> None:
+        """exp(i t (XX + YY) / 4) as S_a exp(-i t (XY - YX) / 4) S_a^-1: the real rotation needs no basis change."""
+        a, b = wires
+        self._gate_sdg((), (a,))
+        self._gate_single_excitation((), (a, b), angle)
+        self._gate_s((), (a,))
+
+    def _gate_single_excitation(
+        self, controls: Sequence[int], wires: Sequence[int], angle: Sum, rest: float = 0
+    ) -> None:
+        a, b = wires
+        self.cx(a, b)
+        self._gate_ry((*controls, b), (a,), angle)
+        self._rest(controls, (b,), angle, rest)
+        self.cx(a, b)
+
+    def _rest(self, controls: Sequence[int], plane: Sequence[int], angle: Sum, rest: float) -> None:
+        """exp(i rest angle) on everything outside the plane that the rotation turns."""
+        if rest:
+            self._gate_gphase(controls, (), angle.times(rest))
+            self._gate_gphase((*controls, *plane), (), angle.times(-rest))
+
+    def _gate_single_excitation_plus(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self._gate_single_excitation(controls, wires, angle, 0.5)
+
+    def _gate_single_excitation_minus(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self._gate_single_excitation(controls, wires, angle, -0.5)
+
+    def _gate_fermionic_swap(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        a, b = wires
+        for wire in wires:
+            self._gate_p(controls, (wire,), angle.times(0.5))
+        self.cx(a, b)
+        self._gate_rx((*controls, b), (a,), angle)
+        self.cx(a, b)
+
+    def _gate_double_excitation(
+        self, controls: Sequence[int], wires: Sequence[int], angle: Sum, rest: float = 0
+    ) -> None:
+        """Turns in the plane of |0011> and |1100>."""
+        a, b, c, d = wires
+        for target in (b, c, d):
+            self.cx(a, target)
+        self.x(b)
+        self._gate_ry((*controls, b, c, d), (a,), angle)
+        self._rest(controls, (b, c, d), angle, rest)
+        self.x(b)
+        for target in (b, c, d):
+            self.cx(a, target)
+
+    def _gate_double_excitation_plus(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self._gate_double_excitation(controls, wires, angle, 0.5)
+
+    def _gate_double_excitation_minus(self, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
+        self._gate_double_excitation(controls, wires, angle, -0.5)
+
+    # The end
+
+    def finish(self) -> tuple[Stage, ...]:
+        """The drafts as stages, without those that do nothing."""
+        stages = [self._freeze(draft) for draft in self.drafts]
+        return tuple(stage for stage in stages if stage is not None)
+
+    def _freeze(self, draft: _Draft) -> Stage | None:
+        content = draft.content
+        if draft.kind == "turns":
+            kept = {q: content[q] for q in sorted(content) if content[q] != (Sum(), False)}
+            slots = tuple(angle for angle, _ in kept.values())
+            return Turns(tuple(kept), tuple(flip for _, flip in kept.values()), slots) if kept else None
+        if draft.kind == "affine":
+            identity = self._identity()
+            same = content["columns"] == identity["columns"] and not content["shift"]
+            return None if same else Affine(tuple(content["columns"]), content["shift"])
+        if draft.kind == "phases":
+            rows = [(*key, s, w) for key, place in content.items() for s, w in place.items() if abs(w) > 1e-15]
+            if not rows:
+                return None
+            sources = list(dict.fromkeys(row[2] for row in rows))
+            slots = tuple(Sum(1.0) if s == "const" else Sum(0.0, ((s, 1.0),)) for s in sources)
+            columns = [(p, o, sources.index(s), w) for p, o, s, w in rows]
+            parity, ones, source, weight = zip(*columns, strict=True)
+            return Phases(parity, ones, source, weight, slots)
+        return content
+
+
+_CONTROLLED = {
+    "cx": ("x", 1),
+    "cy": ("y", 1),
+    "cz": ("z", 1),
+    "ch": ("h", 1),
+    "ccx": ("x", 2),
+    "ccz": ("z", 2),
+    "cswap": ("swap", 1),
+    "crx": ("rx", 1),
+    "cry": ("ry", 1),
+    "crz": ("rz", 1),
+    "cp": ("p", 1),
+}
+"""Gates whose first wires are controls: name -> (name of what they control, number of controls)."""
+
+_WORDS = {"rxx": "XX", "ryy": "YY", "rzz": "ZZ"}
+
+
+def _peel(body: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], tuple[Stage, ...], tuple[Stage, ...]]:
+    """Moves constant phases at the end of a loop's body to its beginning, where they merge with phases.
+
+    (P B)^k = P (B P)^k P^-1: what stays outside runs once.
+    """
+    if len(body) < 3 or not isinstance(body[0], Phases) or not isinstance(body[-1], Phases):
+        return (), body, ()
+    first, last = body[0], body[-1]
+    if any(slot.terms for slot in last.slots):
+        return (), body, ()
+    weights: dict[tuple[int, int, Sum], float] = {}
+    for stage in (first, last):
+        for parity, ones, source, weight in zip(stage.parity, stage.ones, stage.source, stage.weight, strict=True):
+            key = (parity, ones, stage.slots[source])
+            weights[key] = weights.get(key, 0.0) + weight
+    slots = tuple(dict.fromkeys(key[2] for key in weights))
+    merged = Phases(
+        tuple(key[0] for key in weights),
+        tuple(key[1] for key in weights),
+        tuple(slots.index(key[2]) for key in weights),
+        tuple(weights.values()),
+        slots,
+    )
+    undo = dataclasses.replace(last, weight=tuple(-w for w in last.weight))
+    return (undo,), (merged, *body[1:-1]), (last,)
+
+
+def _sum(angle: Angle | float) -> Sum:
+    if isinstance(angle, Angle):
+        return Sum(angle.offset, ((angle.index, angle.scale),) if angle.scale else ())
+    return Sum(float(angle))
+
+
+def euler(matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """(s, a, t, b) with matrix = exp(i s) RZ(b) RY(t) RZ(a) for a unitary [2, 2]; radians."""
+    shift = float(np.angle(np.linalg.det(matrix))) / 2
+    special = matrix * np.exp(-1j * shift)
+    turn = 2 * math.atan2(abs(special[1, 0]), abs(special[0, 0]))
+    plus = -2 * float(np.angle(special[0, 0])) if abs(special[0, 0]) > 1e-9 else 0.0
+    minus = 2 * float(np.angle(special[1, 0])) if abs(special[1, 0]) > 1e-9 else 0.0
+    return shift, (plus - minus) / 2, turn, (plus + minus) / 2
+
+
+class _Piece(NamedTuple):
+    """A stretch of the parameters: an array [..loops.., length] that begins at entry `first`."""
+
+    array: Array
+    first: int
+    loops: tuple[bool, ...]
+
+
+def numbers(program: Program, pieces: Sequence[Array]) -> tuple[list[Array], tuple[Loops, ...]]:
+    """The numbers of every stage that takes some.
+
+    Pieces that a stage does not use do not enter its numbers, so a batch over one piece leaves the others unbatched.
+
+    Args:
+        program: the program.
+        pieces: the parameters, one-dimensional arrays laid end to end.
+
+    Returns:
+        One array [..loops.., slots] per Turns and Phases stage in order of time, and which loops advance it.
+    """
+    firsts = np.cumsum([0, *(piece.shape[0] for piece in pieces)])
+    given = [_Piece(piece, int(first), ()) for piece, first in zip(pieces, firsts, strict=False)]
+    dtype = jnp.result_type(float) if not pieces else functools.reduce(jnp.promote_types, [p.dtype for p in pieces])
+    arrays: list[Array] = []
+    leads: list[Loops] = []
+    _collect(program.stages, given, (), dtype, arrays, leads)
+    return arrays, tuple(leads)
+
+
+def _collect(
+    stages: Sequence[Stage],
+    pieces: list[_Piece],
+    depth: tuple[int, ...],
+    dtype: Any,
+    arrays: list[Array],
+    leads: list[Loops],
+) -> None:
+    for stage in stages:
+        if isinstance(stage, Loop):
+            middle = stage.start + stage.shared
+            end = middle + stage.times * stage.advancing
+            inner = [p._replace(first=p.first - stage.start) for p in _cut(pieces, stage.start, middle)]
+            inner = [p._replace(loops=(*p.loops, False)) for p in inner]
+            own = _cut(pieces, middle, end)
+            if own:
+                row = _join(own)
+                array = row.array.reshape((*row.array.shape[:-1], stage.times, stage.advancing))
+                array = jnp.flip(array, -2) if stage.backwards else array
+                inner.append(_Piece(array, stage.shared, (*row.loops, True)))
+            _collect(stage.body, inner, (*depth, stage.times), dtype, arrays, leads)
+        elif isinstance(stage, Turns | Phases):
+            array, loops = _evaluate(stage.slots, pieces, len(depth), dtype)
+            arrays.append(array)
+            leads.append(loops)
+
+
+def _cut(pieces: Sequence[_Piece], low: int, high: int) -> list[_Piece]:
+    """The stretches that lie in [low, high)."""
+    cut = []
+    for array, first, loops in pieces:
+        a, b = max(low, first), min(high, first + array.shape[-1])
+        if a < b:
+            cut.append(_Piece(array[..., a - first : b - first], a, loops))
+    return cut
+
+
+def _join(pieces: Sequence[_Piece]) -> _Piece:
+    """Neighbouring stretches as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    loops = tuple(any(flags) for flags in zip(*(p.loops for p in pieces), strict=True))
+    sizes: dict[int, int] = {}
+    for piece in pieces:
+        axis = 0
+        for level, flag in enumerate(piece.loops):
+            if flag:
+                sizes[level] = piece.array.shape[axis]
+                axis += 1
+    whole = tuple(sizes[level] for level, flag in enumerate(loops) if flag)
+    spread = []
+    for piece in pieces:
+        shape = tuple(sizes[level] if piece.loops[level] else 1 for level, flag in enumerate(loops) if flag)
+        array = piece.array.reshape((*shape, piece.array.shape[-1]))
+        spread.append(jnp.broadcast_to(array, (*whole, array.shape[-1])))
+    return _Piece(jnp.concatenate(spread, -1), pieces[0].first, loops)
+
+
+def _evaluate(slots: Sequence[Sum], pieces: Sequence[_Piece], depth: int, dtype: Any) -> tuple[Array, tuple[bool, ...]]:
+    """The numbers of one stage and, for each loop around it, whether they advance."""
+    const = np.array([slot.const for slot in slots])
+    used = {index for slot in slots for index, _ in slot.terms}
+    needed = [p for p in pieces if any(p.first <= i < p.first + p.array.shape[-1] for i in used)]
+    if not needed:
+        return jnp.asarray(const, dtype), (False,) * depth
+    gapless = all(a.first + a.array.shape[-1] == b.first for a, b in itertools.pairwise(needed))
+    row = _join(needed if gapless else [p for p in pieces if needed[0].first <= p.first <= needed[-1].first])
+    array = row.array.astype(dtype)
+    length = array.shape[-1]
+    single = [slot.terms[0] if len(slot.terms) == 1 else (-1, 0.0) for slot in slots]
+    columns = np.array([index - row.first for index, _ in single])
+    scales = np.array([scale for _, scale in single])
+    if columns[0] >= 0 and np.array_equal(columns, np.arange(columns[0], columns[0] + len(slots))):
+        picked = array[..., columns[0] : columns[0] + len(slots)]
+        picked = picked if np.all(scales == 1.0) else picked * _row(scales, picked, dtype)
+    elif length * len(slots) <= MATMUL_LIMIT:
+        chooser = np.zeros((length, len(slots)))
+        for k, slot in enumerate(slots):
+            for index, scale in slot.terms:
+                chooser[index - row.first, k] = scale
+        picked = jnp.matmul(array, jnp.asarray(chooser, dtype), precision=jax.lax.Precision.HIGHEST)
+    else:
+        picked = 0.0
+        for t in range(max(len(slot.terms) for slot in slots)):
+            taken = [slot.terms[t] if t < len(slot.terms) else (row.first, 0.0) for slot in slots]
+            chosen = array[..., np.array([index - row.first for index, _ in taken])]
+            picked = picked + chosen * _row(np.array([scale for _, scale in taken]), chosen, dtype)
+    return (picked + _row(const, picked, dtype) if const.any() else picked), row.loops
+
+
+def _row(values: np.ndarray, like: Array, dtype: Any) -> Array:
+    """A row that broadcasts against an array of any rank without promoting ranks."""
+    return jnp.asarray(values, dtype).reshape((1,) * (like.ndim - 1) + values.shape)
