@@ -138,8 +138,8 @@ def expansion(params: Params, model: transformer.Config, windows: Array, kind: s
         params: the parameters.
         model: the architecture.
         windows: calibration windows.
-        kind: "pairs": exact for one and two removals, from N (N + 1) / 2 + 1 evaluations of the loss; "taylor": gradient
-            and Hessian in the gates at 1, which sees removals as small changes.
+        kind: "pairs": exact for one and two removals, from N (N + 1) / 2 + 1 evaluations of the loss; "taylor":
+            gradient and Hessian in the gates at 1, which sees removals as small changes.
 
     Raises:
         ValueError: for an unknown kind.

@@ -42,7 +42,7 @@ class Config:
         drift: share of the first domain in the last window; it grows linearly from the middle of the stream.
         anomalies: corrupted requests.
         severity: share of a request's tokens that is corrupted.
-        features: principal components that detectors see, and qubits of the kernel.
+        features: what detectors see: the loss and principal components; qubits of the kernel.
         trials: what every detector tries, as multiples of its own first guess.
         nu: share of the reference that a one-class SVM may leave outside.
         trees: of the forest.
@@ -59,13 +59,13 @@ class Config:
     window: int = 16
     drift: float = 0.8
     anomalies: int = 60
-    severity: float = 0.25
+    severity: float = 0.4
     features: int = 6
     trials: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     nu: float = 0.1
     trees: int = 100
     reps: int = 2
-    bandwidth: float = 0.4
+    bandwidth: float = 0.2
     shots: int = 1024
     permutations: int = 199
     alpha: float = 0.05
@@ -194,21 +194,29 @@ def score(problem: Problem, answer: Monitored) -> dict[str, float]:
 
 
 class Reduction(NamedTuple):
-    """Standardised principal components: (features - mean) @ axes has unit variance on the reference."""
+    """A linear map of features that gives the reference mean 0 and every component variance 1 on it.
+
+    Attributes:
+        mean: [width + 1].
+        axes: [width + 1, components].
+    """
 
     mean: np.ndarray
     axes: np.ndarray
 
 
 def reduction(reference: np.ndarray, features: int | None) -> Reduction:
-    """The first `features` principal components of the standardised reference; None only standardises."""
+    """The loss and `features` - 1 principal components of the standardised hidden state; None: all features."""
     mean, spread = reference.mean(axis=0), np.maximum(reference.std(axis=0), 1e-6)
     if features is None:
         return Reduction(mean, np.diag(1 / spread))
-    _, sizes, directions = np.linalg.svd((reference - mean) / spread, full_matrices=False)
-    kept = min(features, len(sizes))
+    _, sizes, directions = np.linalg.svd(((reference - mean) / spread)[:, :-1], full_matrices=False)
+    kept = min(features - 1, len(sizes))
+    axes = np.zeros((reference.shape[1], kept + 1))
+    axes[-1, 0] = 1 / spread[-1]
     deviations = np.maximum(sizes[:kept], 1e-6) / len(reference) ** 0.5
-    return Reduction(mean, (directions[:kept] / spread).T / deviations)
+    axes[:-1, 1:] = (directions[:kept] / spread[:-1]).T / deviations
+    return Reduction(mean, axes)
 
 
 def reduce(reduction: Reduction, features: np.ndarray) -> np.ndarray:
@@ -337,7 +345,7 @@ def _detect(
     """
     from sklearn.metrics import roc_auc_score
 
-    keys = iter(jax.random.split(key, 2 * len(config.trials) + len(data.windows) + 4))
+    keys = iter(jax.random.split(key, 2 * len(config.trials) + len(data.windows) + 5))
     used = 0
 
     def ask(trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
