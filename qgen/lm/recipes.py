@@ -72,7 +72,8 @@ def _clip(bound: float | Array) -> optax.GradientTransformation:
     """optax.clip_by_global_norm for a bound that may be traced."""
 
     def update(updates: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
-        factor = jnp.minimum(1.0, bound / jnp.maximum(optax.global_norm(updates), 1e-12))
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g.astype(jnp.float32))) for g in jax.tree.leaves(updates)))
+        factor = jnp.minimum(1.0, bound / jnp.maximum(norm, 1e-12))
         return jax.tree.map(lambda g: g * factor.astype(g.dtype), updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

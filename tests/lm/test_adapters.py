@@ -59,7 +59,12 @@ def test_training_adapters_lowers_the_loss_and_leaves_the_base(params, config, s
     )
     assert fit.losses[-5:].mean() < fit.losses[0] - 0.5
     merged = lora.merge(frozen, fit.params)
-    assert abs(train.token_loss(merged, config, stream) - train.token_loss(lora.attach(frozen, fit.params), config, stream)) < 1e-4
+    assert (
+        abs(
+            train.token_loss(merged, config, stream) - train.token_loss(lora.attach(frozen, fit.params), config, stream)
+        )
+        < 1e-4
+    )
     np.testing.assert_array_equal(weights.dense(merged["head"]["kernel"]), weights.dense(frozen["head"]["kernel"]))
 
 
@@ -90,12 +95,16 @@ def test_int8_is_the_nearest_level_of_every_matrix(params, wide):
 def test_int8_computes_with_its_matrices(params, tokens, config):
     small = quantise.int8(params)
     restored = {
-        name: {"embedding": weights.dense(part["embedding"])} if name == "embed" else part for name, part in small.items()
+        name: {"embedding": weights.dense(part["embedding"])} if name == "embed" else part
+        for name, part in small.items()
     }
     restored["head"] = {"kernel": weights.dense(small["head"]["kernel"])}
     for place, kernel in lora.kernels(small).items():
         block, part, name = place.split("/")
-        restored = {**restored, block: {**restored[block], part: {**restored[block][part], name: {"kernel": weights.dense(kernel)}}}}
+        restored = {
+            **restored,
+            block: {**restored[block], part: {**restored[block][part], name: {"kernel": weights.dense(kernel)}}},
+        }
     wanted = reference.logits(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), restored), tokens, config)
     np.testing.assert_allclose(apply(small, tokens, config), wanted, **FLOAT32)
     assert 1e-4 < np.abs(wanted - apply(params, tokens, config)).max() < 0.3

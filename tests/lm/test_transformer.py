@@ -30,7 +30,9 @@ def test_gates_scale_the_branches(params, wide, tokens, config, gates):
 
 def test_a_static_zero_gate_takes_the_branch_out(params, tokens, config):
     def products(gates):
-        return str(jax.make_jaxpr(lambda p: transformer.apply(p, tokens, config, gates=gates))(params)).count("dot_general")
+        return str(jax.make_jaxpr(lambda p: transformer.apply(p, tokens, config, gates=gates))(params)).count(
+            "dot_general"
+        )
 
     assert products((1, 1, 1, 1)) - products((1, 0, 1, 1)) == 2
     assert products((1, 1, 1, 1)) - products((0, 1, 1, 1)) == 4
@@ -39,9 +41,7 @@ def test_a_static_zero_gate_takes_the_branch_out(params, tokens, config):
 def test_features_are_what_the_head_reads(params, tokens, config):
     features = apply(params, tokens, config, features=True)
     assert features.shape == (*tokens.shape, config.width)
-    np.testing.assert_allclose(
-        features @ params["head"]["kernel"], apply(params, tokens, config), **FLOAT32
-    )
+    np.testing.assert_allclose(features @ params["head"]["kernel"], apply(params, tokens, config), **FLOAT32)
 
 
 def test_no_position_sees_a_later_one(params, tokens, config):
@@ -95,7 +95,11 @@ def test_embeddings_start_the_table(config, n_features):
     np.testing.assert_array_equal(table[:, taken:], plain[:, taken:])
     np.testing.assert_allclose(np.mean(np.square(table[:, :taken])), 1, rtol=1e-4)
     left, values, _ = np.linalg.svd(given, full_matrices=False)
-    wanted = (left[:, :taken] * values[:taken]) @ (left[:, :taken] * values[:taken]).T if n_features > taken else given @ given.T
+    wanted = (
+        (left[:, :taken] * values[:taken]) @ (left[:, :taken] * values[:taken]).T
+        if n_features > taken
+        else given @ given.T
+    )
     gram = np.asarray(table[:, :taken] @ table[:, :taken].T)
     np.testing.assert_allclose(gram / np.trace(gram), wanted / np.trace(wanted), atol=1e-5)
 
@@ -104,19 +108,17 @@ def test_params_are_nested_dicts_that_survive_a_checkpoint(params, tokens, confi
     checkpoint.save(tmp_path / "model", params, dataclasses.asdict(config))
     restored, fields = checkpoint.restore(tmp_path / "model")
     assert Config(**fields) == config
-    np.testing.assert_array_equal(
-        apply(restored, tokens, config), apply(params, tokens, config)
-    )
+    np.testing.assert_array_equal(apply(restored, tokens, config), apply(params, tokens, config))
 
 
 def test_initial_scales(config):
-    large = transformer.init(jax.random.key(3), Config(200, 8, 128, 2, 4))
-    assert transformer.size(large) == 200 * 128 * 2 + 2 * 12 * 128**2
+    large = transformer.init(jax.random.key(3), Config(200, 8, 64, 2, 4))
+    assert transformer.size(large) == 200 * 64 * 2 + 2 * 12 * 64**2
     for leaf, std in (
         (large["embed"]["embedding"], 1.0),
-        (large["head"]["kernel"], 128**-0.5),
-        (large["block_1"]["attention"]["qkv"]["kernel"], 128**-0.5),
-        (large["block_0"]["mlp"]["down"]["kernel"], (4 * 128) ** -0.5 / 2),
+        (large["head"]["kernel"], 64**-0.5),
+        (large["block_1"]["attention"]["qkv"]["kernel"], 64**-0.5),
+        (large["block_0"]["mlp"]["down"]["kernel"], (4 * 64) ** -0.5 / 2),
     ):
         assert abs(leaf.std() / std - 1) < 5 / np.sqrt(2 * leaf.size)
 
