@@ -11,7 +11,8 @@ from qgen.report.select import StageFacts
 from qgen.report.statistics import Interval
 
 SHARES = "shares"
-"""Experiment whose rows hold `metrics.share`, a stage's share of a published life's energy; the arm is the source."""
+"""Experiment whose rows hold a stage's share of a published life's energy: `metrics.share`, and where the source gives a
+range `metrics.share_low` and `metrics.share_high`; the arm is the source, such as "published/olmo3"."""
 
 
 class Share(NamedTuple):
@@ -29,10 +30,12 @@ def shares(records: Sequence[Record], rows: Sequence[Record], stages: Mapping[st
         rows: the lifecycle's rows, whose reference arms give the share where nothing published is at hand.
         stages: stage name -> facts.
     """
-    published: dict[str, dict[str, float]] = {}
+    published: dict[str, dict[str, Interval]] = {}
     for record in records:
         if record.experiment == SHARES and record.status == "ok":
-            published.setdefault(record.stage, {})[record.arm] = record.metrics["share"]
+            share, metrics = record.metrics["share"], record.metrics
+            interval = Interval(share, metrics.get("share_low", share), metrics.get("share_high", share))
+            published.setdefault(record.stage, {})[record.arm] = interval
     own = {}
     for name, facts in stages.items():
         runs = select.arms(rows, name).get(facts.reference)
@@ -42,7 +45,8 @@ def shares(records: Sequence[Record], rows: Sequence[Record], stages: Mapping[st
     for name in stages:
         if name in published:
             values = list(published[name].values())
-            interval = Interval(float(np.median(values)), min(values), max(values))
+            central = float(np.median([value.central for value in values]))
+            interval = Interval(central, min(value.low for value in values), max(value.high for value in values))
             result[name] = Share(interval, ", ".join(sorted(published[name])))
         elif name in own:
             share = own[name] / sum(own.values())

@@ -46,7 +46,7 @@ def si_interval(interval: Interval, unit: str, digits: int = 2) -> str:
     if math.isnan(interval.low):
         return si(interval.central, unit, digits)
     power = _power(interval.central, digits) if interval.central else 0
-    if all(0.01 <= end / 10.0**power < 1e4 for end in (interval.low, interval.high)):
+    if all(end == 0 or 0.01 <= end / 10.0**power < 1e4 for end in (interval.low, interval.high)):
         low, high = (_scaled(end, power, digits) for end in (interval.low, interval.high))
     else:
         low, high = si(interval.low, unit, digits), si(interval.high, unit, digits)
@@ -60,6 +60,8 @@ def _power(value: float, digits: int) -> int:
 
 
 def _scaled(value: float, power: int, digits: int) -> str:
+    if value == 0:
+        return "0"
     rounded = round(value, digits - 1 - math.floor(math.log10(abs(value)))) / 10.0**power
     return f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
 

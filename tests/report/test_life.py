@@ -198,6 +198,12 @@ def test_published_shares_widen_the_saving():
     assert found.saving.high > 5 * found.saving.central
 
 
+def test_a_source_may_give_a_range():
+    metrics = {"share": 0.2, "share_low": 0.1, "share_high": 0.4}
+    rows = [record("training", "published/a", 0, 0.0, 1.0, experiment="shares", metrics=metrics)]
+    assert weights.shares(rows, [], FACTS)["training"].interval == (0.2, 0.1, 0.4)
+
+
 def test_without_published_shares_the_own_life_is_the_weight():
     shares = weights.shares(reference(), reference(), FACTS)
     assert {name: share.interval.central for name, share in shares.items()} == pytest.approx(

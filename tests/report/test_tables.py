@@ -63,6 +63,7 @@ def test_intervals():
     nan = math.nan
     assert words.si_interval(Interval(12345, 3100, 40000), "J") == "12 kJ [3.1, 40]"
     assert words.si_interval(Interval(12345, 3.1, 4e9), "J") == "12 kJ [3.1 J, 4.0 GJ]"
+    assert words.si_interval(Interval(0.29, 0.0, 3.8), "J") == "290 mJ [0, 3800]"
     assert words.si_interval(Interval(12345, nan, nan), "J", 3) == "12.3 kJ"
     assert words.plain_interval(Interval(3.2e5, 11.0, 9e9)) == "3.2e5 [11, 9.0e9]"
     assert words.plain_interval(Interval(0.5, nan, nan)) == "0.50"
