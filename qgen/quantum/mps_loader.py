@@ -65,12 +65,12 @@ def staircase(vector: Float[Array, " size"]) -> Float[Array, "gates 4 4"]:
     qubits = width(vector.shape[0])
     # From the right: every site becomes an isometry from its left bond to its qubit and its right bond.
     left, strength, last = jnp.linalg.svd(vector.reshape(-1, 2), full_matrices=False)
-    rest = left * strength
+    rest = left * strength[None, :]
     sites = []
     for _ in range(qubits - 2):
         left, strength, right = jnp.linalg.svd(rest.reshape(-1, 4), full_matrices=False)
         sites.append(right[:2].reshape(2, 2, 2))
-        rest = left[:, :2] * strength[:2]
+        rest = left[:, :2] * strength[None, :2]
     sites.append((rest / jnp.linalg.norm(rest)).reshape(1, 2, 2))
     sites.reverse()
     sites[-1] = sites[-1] @ last
@@ -105,7 +105,7 @@ def _gate_angles(gate: Float[Array, "4 4"]) -> Float[Array, " 6"]:
     # Each block is an entry of B times A; the one of the largest entry is divided by its root of the determinant.
     block = blocks[jnp.argmax((jnp.abs(blocks) ** 2).sum((1, 2)))]
     first = block / jnp.sqrt(block[0, 0] * block[1, 1] - block[0, 1] * block[1, 0])
-    second = (blocks * first.conj()).sum((1, 2)).reshape(2, 2) / 2
+    second = (blocks * first.conj()[None]).sum((1, 2)).reshape(2, 2) / 2
     return jnp.concatenate([_euler(first), _euler(second)])
 
 

@@ -1,10 +1,8 @@
 """Stage 1, data collection and curation: which documents of a corpus are worth keeping.
 
-Problem: a real corpus with its natural near-duplicates and planted ones (copies with 5-30 % of the words edited),
-shuffled.
+Problem: a real corpus with its natural near-duplicates and planted ones (copies with 5-30 % of the words edited).
 Classical: MinHash-LSH, k-means with cosine within clusters (SemDeDup), exact hashes.
-Quantum: k-means and overlaps whose every distance is a swap test of shots; twins by length-squared sampling and
-Gaussian noise.
+Quantum: k-means and overlaps from swap tests; controls: length-squared sampling, Gaussian noise, a random subset.
 Score: F1 of removing redundant documents; precision, recall, characters kept, coverage of what was there.
 """
 

@@ -2,10 +2,8 @@
 
 Problem: the curated documents; a tokenizer is trained on them and item embeddings are made from their token statistics.
 Classical: BPE, WordPiece and characters with the vectors copied in memory; product quantisation; word2ket (inspired).
-Quantum: the vectors amplitude-encoded gate by gate, exactly or by a matrix-product disentangler, and read back with
-shots.
-Score: bits per byte on held-out text of one fixed probe that sees the loaded vectors only; bytes per token; load
-fidelity.
+Quantum: the vectors amplitude-encoded, exactly or by a matrix-product disentangler, and read back with shots.
+Score: bits per byte on held-out text of a fixed probe that sees the loaded vectors; bytes per token; load fidelity.
 """
 
 import functools
