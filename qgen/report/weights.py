@@ -11,8 +11,8 @@ from qgen.report.select import StageFacts
 from qgen.report.statistics import Interval
 
 SHARES = "shares"
-"""Experiment whose rows hold a stage's share of a published life's energy: `metrics.share`, and where the source gives a
-range `metrics.share_low` and `metrics.share_high`; the arm is the source, such as "published/olmo3"."""
+"""Experiment whose rows hold a stage's share of a published life's energy: `metrics.share`, and where the source gives
+a range `metrics.share_low` and `metrics.share_high`; the arm is the source, such as "published/olmo3"."""
 
 
 class Share(NamedTuple):
