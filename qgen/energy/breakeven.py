@@ -18,7 +18,7 @@ from qgen.energy.scaling import Law
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key
 
-BISECTIONS = 60
+BISECTIONS = 40
 
 
 class BreakEven(NamedTuple):
@@ -64,22 +64,23 @@ def crossing(
     def gap(size: Array) -> Array:
         return quantum(size) - classical(size)
 
-    grid = jnp.geomspace(low, high, points)
-    draws = gap(jnp.asarray(low)).shape
-    worse = jnp.stack([jnp.broadcast_to(gap(jnp.broadcast_to(g, draws)), draws) >= 0 for g in grid])  # [points, draws]
-    last_worse = points - 1 - jnp.argmax(worse[::-1], axis=0)
-    never_worse, never_better = ~worse.any(axis=0), worse[-1]
-    left = grid[last_worse]
-    right = grid[jnp.minimum(last_worse + 1, points - 1)]
+    def solve() -> Array:
+        grid = jnp.geomspace(low, high, points)
+        worse = jax.lax.map(lambda g: gap(jnp.broadcast_to(g, draws)) >= 0, grid)  # [points, draws]
+        last_worse = points - 1 - jnp.argmax(worse[::-1], axis=0)
+        never_worse, never_better = ~worse.any(axis=0), worse[-1]
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        a, b = ends
-        middle = jnp.sqrt(a * b)
-        is_worse = gap(middle) >= 0
-        return jnp.where(is_worse, middle, a), jnp.where(is_worse, b, middle)
+        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            middle = jnp.sqrt(ends[0] * ends[1])
+            is_worse = gap(middle) >= 0
+            return jnp.where(is_worse, middle, ends[0]), jnp.where(is_worse, ends[1], middle)
 
-    left, right = jax.lax.fori_loop(0, BISECTIONS, halve, (left, right))
-    size = jnp.where(never_better, jnp.inf, jnp.where(never_worse, low, right))
+        ends = grid[last_worse], grid[jnp.minimum(last_worse + 1, points - 1)]
+        right = jax.lax.fori_loop(0, BISECTIONS, halve, ends)[1]
+        return jnp.where(never_better, jnp.inf, jnp.where(never_worse, low, right))
+
+    draws = jax.eval_shape(gap, jax.ShapeDtypeStruct((), float)).shape
+    size = jax.jit(solve)()
     return BreakEven(size, float(jnp.mean(jnp.isfinite(size))))
 
 
@@ -146,6 +147,17 @@ def of_machine(
         float(sizes[0]),
         float(sizes[len(priced) - 1]),
     )
+
+
+def interpolate(
+    x: Float[Array, "draws"], places: Float[Array, "sizes"], values: Float[Array, "draws sizes"]
+) -> Float[Array, "draws"]:
+    """Straight lines between `values` at `places`, one row per draw."""
+    right = jnp.clip(jnp.searchsorted(places, x), 1, places.size - 1)
+    left = right - 1
+    share = (x - places[left]) / (places[right] - places[left])
+    rows = jnp.arange(x.size)
+    return (1 - share) * values[rows, left] + share * values[rows, right]
 
 
 class Needed(NamedTuple):
@@ -220,4 +232,5 @@ def needed(
 
 def solvable(profile: Profile) -> list[str]:
     """The numbers of a machine that `needed` can solve for: those that cost energy when they grow."""
-    return [name for name in profile.numbers if name not in ABOVE_ZERO and not name.startswith("price")]
+    kept = {*ABOVE_ZERO, "price_usd_per_h", "copies_share"} - {"error_rate"}
+    return [name for name in profile.numbers if name not in kept]

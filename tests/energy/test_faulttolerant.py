@@ -20,9 +20,12 @@ BASE = {
 }
 
 
+ESTIMATE = jax.jit(faulttolerant.estimate)
+
+
 def estimate(**changes):
     numbers = {name: jnp.asarray(value) for name, value in {**BASE, **changes}.items()}
-    return faulttolerant.estimate({name: jnp.asarray(value) for name, value in LC.items()}, numbers)
+    return ESTIMATE({name: jnp.asarray(value) for name, value in LC.items()}, numbers)
 
 
 SC = {"gate_1q_s": 50e-9, "gate_2q_s": 50e-9, "measure_s": 100e-9}
@@ -72,7 +75,7 @@ def test_fewer_factories_take_longer():
 def test_without_t_states_there_are_no_factories():
     counts = {name: jnp.asarray(0.0 if name in ("t_gates", "rotations") else value) for name, value in LC.items()}
     numbers = {name: jnp.asarray(value) for name, value in {**BASE, **PRINTED["sc_e3"][0]}.items()}
-    found = faulttolerant.estimate(counts, numbers)
+    found = ESTIMATE(counts, numbers)
     assert float(found.factory_qubits) == float(found.factories) == 0
     assert jnp.isfinite(found.qubits)
 
@@ -86,7 +89,7 @@ def test_vmap_over_machines():
     rates = jnp.asarray([1e-4, 4e-4, 1e-3])
     numbers = {name: jnp.full(3, value) for name, value in {**BASE, **SC}.items()} | {"error_rate": rates}
     counts = {name: jnp.asarray(value) for name, value in LC.items()}
-    many = jax.vmap(faulttolerant.estimate, in_axes=(None, 0))(counts, numbers)
+    many = jax.jit(jax.vmap(faulttolerant.estimate, in_axes=(None, 0)))(counts, numbers)
     assert many.distance.tolist() == sorted(many.distance.tolist())
     for i, rate in enumerate(rates):
         assert float(many.qubits[i]) == pytest.approx(float(estimate(**SC, error_rate=rate).qubits), rel=1e-6)

@@ -104,7 +104,7 @@ def test_the_result_is_waited_for():
 
 
 def test_window_too_short_is_an_error():
-    with pytest.raises(WindowTooShort, match="updates every 0.5 s: a window must be at least 5.0 s"):
+    with pytest.raises(WindowTooShort, match=r"updates every 0.5 s: a window must be at least 5.0 s"):
         meters.measure(constant_power(1.0, period_s=0.5, _idle_w=0.0), lambda: None, max_repeats=3)
 
 
@@ -253,7 +253,7 @@ def test_nvml_sums_the_visible_boards(monkeypatch):
 
 
 def test_nvml_errors(monkeypatch):
-    with pytest.raises(MeterUnavailable, match="Driver Not Loaded.*Volta"):
+    with pytest.raises(MeterUnavailable, match=r"Driver Not Loaded.*Volta"):
         meters.nvml(FakeNvml(broken=True))
     with pytest.raises(MeterUnavailable, match="no GPU that this process may use"):
         meters.nvml(FakeNvml(count=0))

@@ -95,7 +95,8 @@ def write(tmp_path, text):
         ),
         (f"[a]\nwatts = {ROW}\ntitle='t'\nkind='gate'\ndate='today'\nconnectivity='all'", "field `watts` is not known"),
         (
-            f"[a]\npower_base_w = {ROW.replace('low = 1', 'low = 9')}\ntitle='t'\nkind='gate'\ndate='today'\nconnectivity='all'",
+            f"[a]\npower_base_w = {ROW.replace('low = 1', 'low = 9')}\n"
+            "title='t'\nkind='gate'\ndate='today'\nconnectivity='all'",
             "entry `a`, field `power_base_w`: .*rising order",
         ),
         ("[a]\nextends = 'b'", "entry `a`, field `extends`: there is no entry 'b'"),

@@ -57,7 +57,7 @@ def test_a_bad_number_is_refused_and_named(change, message):
 def test_parse_expands_sources_and_names_missing_keys():
     number = ranges.parse("x.toml", "row", "cell", {**GOOD, "source": "key: page 3"}, {"key": "A book"})
     assert number.source == "A book; page 3"
-    with pytest.raises(TableError, match="missing keys \\['grade'\\], unknown keys \\['note'\\]"):
+    with pytest.raises(TableError, match=r"missing keys \['grade'\], unknown keys \['note'\]"):
         ranges.parse("x.toml", "row", "cell", {k: v for k, v in GOOD.items() if k != "grade"} | {"note": 1}, {})
     with pytest.raises(TableError, match="must be a table of"):
         ranges.parse("x.toml", "row", "cell", 3.0, {})
@@ -67,5 +67,5 @@ def test_read_errors(tmp_path):
     with pytest.raises(TableError, match="no table at"):
         ranges.read(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("a = = 3")
-    with pytest.raises(TableError, match="bad.toml: no valid TOML"):
+    with pytest.raises(TableError, match=r"bad.toml: no valid TOML"):
         ranges.read(tmp_path / "bad.toml")
