@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from rich.console import Console
 
 console = Console(stderr=False, highlight=False, soft_wrap=False)
@@ -41,6 +41,7 @@ def run(main: Callable[[], None]) -> None:
         except UsageError as error:
             fail(str(error))
 
+    logging.set_verbosity(logging.WARNING)
     app.run(guarded, flags_parser=parse)
 
 

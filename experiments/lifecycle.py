@@ -9,16 +9,18 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from absl import flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experiments import cli
 from qgen import checkpoint, record, report
-from qgen.energy import meters, profiles
+from qgen.energy import carbon, meters, profiles
 from qgen.lm import data
 from qgen.stages import STAGES, Artefacts, Stage
 from qgen.stages.base import configure, plain, run_arm
@@ -311,6 +313,25 @@ def run(plan: Plan) -> list[record.Record]:
     return rows
 
 
+def published_shares(plan: Plan) -> list[record.Record]:
+    """One row per stage with its share of the energy of published lifecycles, which weighs the verdicts."""
+    rows = []
+    for name in STAGES:
+        row = record.Record("shares", name, "published/lifecycles", seed=0, preset=plan.preset, config={})
+        if row.key not in plan.done:
+            low, middle, high = np.quantile(
+                np.asarray(carbon.weight(jax.random.key(0), name)), (0.05, 0.5, 0.95)
+            ).tolist()
+            row = dataclasses.replace(row, metrics={"share": middle, "share_low": low, "share_high": high})
+            row = dataclasses.replace(
+                row, provenance=record.provenance(datetime.now(UTC).isoformat(timespec="seconds"))
+            )
+            record.append(plan.out / "records.jsonl", row)
+            plan.done[row.key] = row
+        rows.append(plan.done[row.key])
+    return rows
+
+
 def main() -> None:
     """Checks the flags, runs what is missing, writes and prints the table."""
     started = time.monotonic()
@@ -320,7 +341,9 @@ def main() -> None:
         f"meter {todo.meter.name} ({todo.meter.provenance}), {len(todo.machines)} quantum machines, records in {todo.out}"
     )
     rows = run(todo)
-    report.lifecycle(rows, todo.out, cli.console)
+    facts = report.article()
+    chosen = {name: facts[name]._replace(reference=todo.reference[name]) for name in facts}
+    report.lifecycle([*rows, *published_shares(todo)], todo.out, cli.console, stages=chosen)
     cli.console.print(
         f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
     )
