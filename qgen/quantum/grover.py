@@ -193,7 +193,8 @@ def minimum(*, amplify: bool = True) -> Method:
             the control without Grover iterations.
 
     Returns:
-        A Method on a Search; the answer is its last State; `info.loss` is the best loss so far.
+        A Method on a Search; the answer is its last State; `info.loss` is the best loss so far and
+        `info.aux` the evaluations spent so far.
 
     References:
         Dürr and Høyer, quant-ph/9607014 (at most 22.5 sqrt(N) calls in expectation).
@@ -228,6 +229,7 @@ def minimum(*, amplify: bool = True) -> Method:
             seen=state.seen.at[item].set(True),
         )
         state = jax.tree.map(lambda new, old: jnp.where(left > 0, new, old), moved, state)
-        return state, Info(loss=losses[state.best], ok=jnp.isfinite(losses).all())
+        spent = state.coherent + state.evaluations
+        return state, Info(loss=losses[state.best], ok=jnp.isfinite(losses).all(), aux=spent)
 
     return Method(init, step, lambda state, problem: state)

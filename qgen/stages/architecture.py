@@ -26,6 +26,8 @@ from qgen.types import Array, Key, Params
 
 VALIDATION_EVERY = 20
 """Every so many-th document of the curated corpus is kept from training: the reward of the search."""
+DIVERGED = 1e3
+"""The loss of a training that met numbers that are not finite, nats per token."""
 OPTIMISER = optimisers.OPTIMISERS[optimisers.REFERENCE].optimiser
 
 
@@ -51,19 +53,19 @@ class Config:
     widths: tuple = (64, 48)
     heads: int = 4
     context: int = 64
-    learning_rates: tuple = (0.003, 0.01, 0.02, 0.04)
+    learning_rates: tuple = (0.005, 0.015, 0.04, 0.1)
     warmups: tuple = (0.05, 0.3)
     budget: int = 6
-    steps: int = 30
+    steps: int = 24
     batch: int = 8
     table_runs: int = 1
-    evaluation_characters: int = 30_000
+    evaluation_characters: int = 20_000
 
     def __post_init__(self) -> None:
         """Refuses shapes that do not pair up and grids too small to search."""
         if len(self.depths) != len(self.widths):
             raise ValueError(
-                f"Argument `depths` must have as many entries as `widths`, {len(self.widths)}, but has {len(self.depths)}."
+                f"Argument `depths` must have {len(self.widths)} entries, one per width, but has {len(self.depths)}."
             )
         check.at_least("number of configurations", self.n_candidates, 2)
         check.at_least("budget", self.budget, 1)
@@ -109,7 +111,7 @@ class Answer(NamedTuple):
     Attributes:
         choice: index of the chosen candidate.
         trainings: trainings that were run one by one.
-        coherent_calls: evaluations in superposition, by a quantum oracle.
+        coherent_calls: evaluations in superposition, by a quantum oracle; they are spent from the budget as well.
     """
 
     choice: int
@@ -179,9 +181,9 @@ def _trained(key: Key, problem: Problem, index: int):
 
 
 def loss(problem: Problem, index: int) -> float:
-    """The validation loss of a candidate, nats per token, after one short training; infinite where it diverged."""
+    """The validation loss of a candidate, nats per token, after one short training; DIVERGED if it diverged."""
     value = train.token_loss(_trained(problem.key, problem, index), problem.candidates[index].model, problem.validation)
-    return value if np.isfinite(value) else float("inf")
+    return value if np.isfinite(value) else DIVERGED
 
 
 def score(problem: Problem, answer: Answer) -> dict[str, float]:
@@ -241,7 +243,7 @@ def tpe(config: Config) -> Arm:
                 index = int(np.ravel_multi_index(place, axes))
                 if index not in seen:
                     seen[index] = loss(problem, index)
-                study.tell(trial, min(seen[index], 1e3))
+                study.tell(trial, seen[index])
                 if len(seen) >= config.budget:
                     break
         finally:
@@ -256,16 +258,20 @@ def _minimum(key: Key, search: grover.Search, amplify: bool, n_steps: int) -> me
     return method.run(grover.minimum(amplify=amplify), key, search, n_steps)
 
 
-def _search(key: Key, problem: Problem, amplify: bool) -> method.Run:
-    """Simulates the search, for which every candidate is trained, as no quantum machine would."""
-    losses = jnp.asarray([min(loss(problem, index), 1e3) for index in range(len(problem.candidates))])
-    config = problem.config
-    return _minimum(key, grover.Search(losses, jnp.asarray(config.budget)), amplify, _rounds(config))
+def _search(key: Key, config: Config, losses: Array, *, amplify: bool = True) -> method.Run:
+    # Every round spends at least one evaluation, and the start spent one.
+    rounds = max(config.budget - 1, 1)
+    return _minimum(key, grover.Search(losses, jnp.asarray(config.budget)), amplify, rounds)
 
 
-def _rounds(config: Config) -> int:
-    """Every round spends at least one evaluation, and the start spent one."""
-    return max(config.budget - 1, 1)
+def _measured(key: Key, config: Config, *, amplify: bool = True) -> list[int]:
+    """The items that a search measures, on a table of ranks.
+
+    By symmetry their number has one distribution for all tables; without amplification the items do not depend on the
+    table at all. So no training is needed to tell them.
+    """
+    ranks = jnp.arange(config.n_candidates, dtype=jnp.float32)
+    return np.flatnonzero(_search(key, config, ranks, amplify=amplify).answer.seen).tolist()
 
 
 def oracle(problem: Problem) -> grover.Oracle:
@@ -293,19 +299,17 @@ def durr_hoyer(config: Config) -> Arm:
     """Dürr-Høyer minimum finding within the budget of evaluations, coherent and single ones counted alike."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        run = _search(key, problem, True)
+        # Every candidate is trained, as no quantum machine would have to.
+        losses = jnp.asarray([loss(problem, index) for index in range(len(problem.candidates))])
+        run = _search(key, config, losses)
         found = run.answer
         calls, runs = int(found.coherent), int(found.evaluations) - 1
         needed = grover.resources(oracle(problem), len(problem.candidates), calls, runs)
-        answer = Answer(int(found.best), int(found.evaluations), calls)
+        answer = Answer(int(found.best), int(found.seen.sum()), calls)
         return Outcome(answer, (needed,), {"best_loss": run.info.loss})
 
     def host(key: Key, problem: Problem) -> list[float]:
-        # How many candidates a search measures depends on the order of their losses alone, and by symmetry its
-        # distribution on no order at all: any table tells it without a training.
-        ranks = jnp.arange(len(problem.candidates), dtype=jnp.float32)
-        seen = _minimum(key, grover.Search(ranks, jnp.asarray(config.budget)), True, _rounds(config)).answer.seen
-        return [loss(problem, int(index)) for index in np.flatnonzero(seen)]
+        return [loss(problem, index) for index in _measured(key, config)]
 
     note = (
         "The simulator trains every candidate. An oracle call is charged as a reversible training in 16-bit "
@@ -318,8 +322,7 @@ def no_amplification(config: Config) -> Arm:
     """The same search with no Grover iteration: the uniform state is measured, every evaluation on a measured item."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        run = _search(key, problem, False)
-        return Outcome(Answer(int(run.answer.best), int(run.answer.evaluations)), trace={"best_loss": run.info.loss})
+        return _best_of(problem, _measured(key, config, amplify=False))
 
     return Arm(
         "control/no_amplification", solve, "Random candidates with repetition: Grover's search without amplification."

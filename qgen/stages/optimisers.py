@@ -57,8 +57,8 @@ def _matrices(params: PyTree) -> PyTree:
 
 OPTIMISERS: Mapping[str, Choice] = {
     "muon": Choice(muon, (0.5, 1.0, 2.0)),
-    "adamw": Choice(recipes.adamw, (0.5, 1.0, 2.0)),
-    "lion": Choice(lion, (0.3, 1.0, 3.0)),
+    "adamw": Choice(recipes.adamw, (0.1, 0.3, 1.0)),
+    "lion": Choice(lion, (0.2, 0.5, 1.0)),
     "sgd": Choice(recipes.sgd, (10.0, 30.0, 100.0)),
 }
 """The ranges were set by sweeps on the default corpus so that the best rate of each lies inside."""
