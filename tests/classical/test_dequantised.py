@@ -10,7 +10,9 @@ SIGMAS = 5
 
 def vectors():
     rng = np.random.default_rng(3)
-    return jnp.asarray(rng.normal(size=(3, 6)), dtype=jnp.float32), jnp.asarray(rng.normal(size=(2, 6)), dtype=jnp.float32)
+    return jnp.asarray(rng.normal(size=(3, 6)), dtype=jnp.float32), jnp.asarray(
+        rng.normal(size=(2, 6)), dtype=jnp.float32
+    )
 
 
 def test_mean_and_variance_are_those_of_length_squared_sampling(key):

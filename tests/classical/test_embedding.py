@@ -25,7 +25,9 @@ def test_features_keep_the_cosines_of_tfidf():
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     documents = texts()
-    counts = HashingVectorizer(n_features=4096, ngram_range=(1, 2), alternate_sign=False, norm=None).transform(documents)
+    counts = HashingVectorizer(n_features=4096, ngram_range=(1, 2), alternate_sign=False, norm=None).transform(
+        documents
+    )
     dense = TfidfTransformer(sublinear_tf=True).fit_transform(counts).toarray()
     left, strength, _ = np.linalg.svd(dense, full_matrices=False)
     truncated = left[:, :20] * strength[:20]
@@ -51,9 +53,7 @@ def test_token_vectors_factor_the_information_matrix():
     seen = size - 1  # the last token never occurs
     context = counts.sum(1)[:seen] ** 0.75
     with np.errstate(divide="ignore"):
-        information = np.log(
-            (counts[:seen, :seen] / counts.sum(1)[:seen, None]) / (context / context.sum())[None, :]
-        )
+        information = np.log((counts[:seen, :seen] / counts.sum(1)[:seen, None]) / (context / context.sum())[None, :])
     information = np.maximum(information, 0)
     vectors = embedding.token_vectors(streams, size, 11, window=window)
     left, strength, _ = np.linalg.svd(information)

@@ -29,13 +29,17 @@ def test_estimates_are_jaccard_similarities():
     for i in range(5):
         true = jaccard(documents[i], documents[15 + i], 5)
         assert 0.4 < true < 0.95
-        assert abs(signatures[i].jaccard(signatures[15 + i]) - true) < SIGMAS * np.sqrt(true * (1 - true) / permutations)
+        assert abs(signatures[i].jaccard(signatures[15 + i]) - true) < SIGMAS * np.sqrt(
+            true * (1 - true) / permutations
+        )
 
 
 def test_planted_copies_are_found_and_nothing_else():
     documents = corpus()
     expected = {
-        (i, j) for i, j in itertools.combinations(range(len(documents)), 2) if jaccard(documents[i], documents[j], 5) > 0.4
+        (i, j)
+        for i, j in itertools.combinations(range(len(documents)), 2)
+        if jaccard(documents[i], documents[j], 5) > 0.4
     }
     assert {(i, 15 + i) for i in range(5)} <= expected
     found = minhash.links(minhash.signatures(documents, seed=2), 0.3)

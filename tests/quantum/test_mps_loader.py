@@ -73,7 +73,9 @@ def test_a_product_vector_needs_no_entanglement():
 
 def test_product_angles_are_the_bond_dimension_one_state():
     v = vector(16, seed=5)
-    state = np.asarray(qc.apply(qc.encodings.angle(4), mps_loader.product_angles(jnp.asarray(v, dtype=jnp.float32)))).real
+    state = np.asarray(
+        qc.apply(qc.encodings.angle(4), mps_loader.product_angles(jnp.asarray(v, dtype=jnp.float32)))
+    ).real
     assert abs(state @ truncated(v, 1)) == pytest.approx(1, abs=TOLERANCE)
 
 

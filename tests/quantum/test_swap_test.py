@@ -56,7 +56,9 @@ def test_the_distance_circuit_obeys_its_law():
     circuit = swap_test.distance_circuit(2)
     angles = swap_test.distance_angles(jnp.asarray(a, dtype=jnp.float32), jnp.asarray(b, dtype=jnp.float32))
     ran = qc.probabilities(circuit, angles, wires=(0,))[0]
-    law, weight = swap_test.distance_law(jnp.asarray(a[None], dtype=jnp.float32), jnp.asarray(b[None], dtype=jnp.float32))
+    law, weight = swap_test.distance_law(
+        jnp.asarray(a[None], dtype=jnp.float32), jnp.asarray(b[None], dtype=jnp.float32)
+    )
     assert circuit.n_qubits == 5
     assert float(ran) == pytest.approx(expected, abs=TOLERANCE)
     assert float(law[0, 0]) == pytest.approx(expected, abs=TOLERANCE)

@@ -70,7 +70,9 @@ def test_an_unknown_byte_costs_eight_bits(problem, outcomes):
     answer = outcomes["classical/char"].answer
     without = problem._replace(holdout=(TEXT,))
     longer = problem._replace(holdout=(TEXT, "ü"))
-    bits = [encoding.score(p, answer)["bits_per_byte"] * sum(len(t.encode()) for t in p.holdout) for p in (without, longer)]
+    bits = [
+        encoding.score(p, answer)["bits_per_byte"] * sum(len(t.encode()) for t in p.holdout) for p in (without, longer)
+    ]
     assert bits[1] - bits[0] > 2 * 8
 
 
