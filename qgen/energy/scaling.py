@@ -85,7 +85,7 @@ def sample(key: Key, law: Law, draws: int) -> tuple[Float[Array, "draws"], Float
     normal_key, chi_key = jax.random.split(key)
     root = np.linalg.cholesky(law.inverse * law.variance + 1e-300 * np.eye(2))
     normal = jax.random.normal(normal_key, (draws, 2))
-    chi = 2 * jax.random.gamma(chi_key, law.freedom / 2, (draws, 1))
+    chi = jnp.sum(jax.random.normal(chi_key, (draws, law.freedom)) ** 2, axis=1, keepdims=True)
     offset, slope = (normal @ jnp.asarray(root).T * jnp.sqrt(law.freedom / chi)).T
     return law.offset + offset, law.slope + slope
 

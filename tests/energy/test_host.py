@@ -1,0 +1,30 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def host(*flags):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "QGEN_VENV": str(Path(sys.prefix)), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "host"), *flags],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_meters_are_listed_with_reasons():
+    shown = host()
+    assert "modelled" in shown and "MODELLED" in shown
+    assert "auto opens:" in shown
+
+
+def test_profiles_are_listed_with_sources_and_grades():
+    shown = host("--profiles", "--only=annealer_today")
+    assert "anneal_s" in shown and "D-Wave" in shown and "sc_today" not in shown
