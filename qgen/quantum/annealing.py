@@ -114,7 +114,7 @@ def anneal(
                 between = -tie * (jnp.roll(column, 1, axis=-1) + jnp.roll(column, -1, axis=-1))
                 change = -2 * column * (inside + between)
                 noise = jax.random.uniform(jax.random.fold_in(site_key, half), column.shape)
-                flip = (noise < jnp.exp(-change)) & (parity == half)
+                flip = (noise < jnp.exp(-change)) & (parity == half)[None, :]
                 spins = spins.at[..., i].set(jnp.where(flip, -column, column))
             return spins, None
 

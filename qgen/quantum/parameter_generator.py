@@ -116,7 +116,7 @@ def weights(
     else:
         distribution = jnp.full(2**n, 2.0**-n)
     level = jnp.tanh(2**n * distribution - 1)
-    inner = jnp.tanh(jnp.concatenate([bits, level[:, None]], axis=1) @ params["inner"] + params["bias"])
+    inner = jnp.tanh(jnp.concatenate([bits, level[:, None]], axis=1) @ params["inner"] + params["bias"][None, :])
     return (inner @ params["outer"]).reshape(-1)[: config.weights]
 
 

@@ -125,7 +125,7 @@ def spsa(
             return jnp.sort(seen)[:kept].mean(), places[jnp.argmin(seen)]
 
         values, places = jax.vmap(look)(
-            jnp.stack([plus_key, minus_key]), search.angles + width * jnp.stack([signs, -signs])
+            jnp.stack([plus_key, minus_key]), search.angles[None] + width * jnp.stack([signs, -signs])
         )
         gain = rate / (search.steps + 1.0 + 10.0) ** 0.602 * 11.0**0.602
         angles = search.angles - gain * signs * jnp.clip((values[0] - values[1]) / (2 * width), -1, 1)

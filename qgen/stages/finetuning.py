@@ -50,7 +50,7 @@ class Config:
     batch: int = 8
     trials: tuple[float, ...] = (0.3, 1.0, 3.0)
     full_rate: float = 3e-3
-    adapter_rate: float = 3e-2
+    adapter_rate: float = 2e-2
     rank: int = 2
     temperature: float = 2.0
     teacher: float = 0.5
@@ -350,7 +350,7 @@ STAGE = Stage(
             config, "control/hypernetwork", "bits", "the mapping network on the bits alone"
         ),
     },
-    reference="classical/lora",
+    reference="classical/full",
     swap="quantum/parameter_generator",
     hand_on=hand_on,
 )
