@@ -1,3 +1,4 @@
+import functools
 import time
 from pathlib import Path
 
@@ -18,11 +19,21 @@ STEPS, BATCH = 40, 6
 loss = jax.jit(train.loss, static_argnames=("config", "gates"))
 
 
-def _run(key, params, config, stream, steps=STEPS, **resume):
-    training = train.trainer(config, STEPS, BATCH)
-    return jax.jit(lambda problem: method.run(training, key, problem, steps, **resume))(
-        train.problem(params, stream, Recipe(1e-2))
-    )
+@pytest.fixture(scope="module")
+def mini():
+    """Small enough that compiling a training loop takes little time."""
+    return transformer.Config(23, 12, 8, 1, 2, dropout=0.05)
+
+
+@pytest.fixture(scope="module")
+def start(mini):
+    return transformer.init(jax.random.key(6), mini)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "n_steps", "begin"))
+def _run(key, params, config, stream, n_steps=STEPS, state=None, begin=0):
+    problem = train.problem(params, stream, Recipe(1e-2))
+    return method.run(train.trainer(config, STEPS, BATCH), key, problem, n_steps, state=state, start=begin)
 
 
 def test_loss_is_the_mean_cross_entropy(params, wide, tokens, config):
@@ -126,49 +137,47 @@ def test_sgd_is_momentum_with_decay():
         np.testing.assert_allclose(x, wanted, **FLOAT32)
 
 
-def test_training_learns_and_repeats(key, params, config, stream):
-    first, again = (train.fit(key, params, config, stream, Recipe(1e-2), STEPS, BATCH) for _ in range(2))
+def test_training_learns_and_repeats(key, start, mini, stream):
+    first, again = (train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH) for _ in range(2))
     np.testing.assert_array_equal(first.losses, again.losses)
     assert first.losses.shape == (STEPS,)
     assert first.losses[-5:].mean() < 0.75 * first.losses[0]
-    straight = _run(key, params, config, stream)
+    straight = _run(key, start, mini, stream)
     np.testing.assert_allclose(straight.info.loss, first.losses, **FLOAT32)
     assert bool(straight.info.ok.all())
 
 
-def test_resumed_is_straight_bit_for_bit(key, stream):
-    config = transformer.Config(23, 12, 8, 1, 2, dropout=0.1)
-    params = transformer.init(key, config)
-    straight = _run(key, params, config, stream)
-    half = _run(key, params, config, stream, steps=STEPS // 2)
-    rest = _run(key, params, config, stream, steps=STEPS // 2, state=half.state, start=STEPS // 2)
+def test_resumed_is_straight_bit_for_bit(key, start, mini, stream):
+    straight = _run(key, start, mini, stream)
+    half = _run(key, start, mini, stream, n_steps=STEPS // 2)
+    rest = _run(key, start, mini, stream, n_steps=STEPS // 2, state=half.state, begin=STEPS // 2)
     for a, b in zip(jax.tree.leaves(straight.state), jax.tree.leaves(rest.state), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_recipes_can_be_mapped(key, params, config, stream):
+def test_recipes_can_be_mapped(key, start, mini, stream):
     rates = jnp.asarray([1e-3, 1e-2])
-    many = jax.vmap(lambda rate: train.fit(key, params, config, stream, Recipe(rate), STEPS, BATCH).losses)(rates)
-    alone = train.fit(key, params, config, stream, Recipe(1e-2), STEPS, BATCH).losses
+    many = jax.vmap(lambda rate: train.fit(key, start, mini, stream, Recipe(rate), STEPS, BATCH).losses)(rates)
+    alone = train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH).losses
     np.testing.assert_allclose(many[1], alone, atol=2e-3)
     assert many[0, -1] > many[1, -1] + 0.1
 
 
-def test_a_longer_stream_or_another_rate_does_not_compile(key, params, config, stream):
-    train.fit(key, params, config, stream, Recipe(1e-2), STEPS, BATCH)
+def test_a_longer_stream_or_another_rate_does_not_compile(key, start, mini, stream):
+    train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH)
     compiled = train._fit._cache_size()
-    train.fit(jax.random.key(0), params, config, np.tile(stream, 3), Recipe(5e-3, warmup=0.3), STEPS, BATCH)
+    train.fit(jax.random.key(0), start, mini, np.tile(stream, 3), Recipe(5e-3, warmup=0.3), STEPS, BATCH)
     assert train._fit._cache_size() == compiled
 
 
-def test_a_diverged_run_says_so(key, params, config, stream):
-    broken = {**params, "head": {"kernel": params["head"]["kernel"] * np.nan}}
+def test_a_diverged_run_says_so(key, start, mini, stream):
+    broken = {**start, "head": {"kernel": start["head"]["kernel"] * np.nan}}
     with pytest.raises(method.RunFailed, match="Step 0"):
-        method.raise_if_failed(_run(key, broken, config, stream))
+        method.raise_if_failed(_run(key, broken, mini, stream))
 
 
-def test_another_optimiser_is_passed_in(key, params, config, stream):
-    fit = train.fit(key, params, config, stream, Recipe(0.5, weight_decay=0.0), STEPS, BATCH, optimiser=recipes.sgd)
+def test_another_optimiser_is_passed_in(key, start, mini, stream):
+    fit = train.fit(key, start, mini, stream, Recipe(0.5, weight_decay=0.0), STEPS, BATCH, optimiser=recipes.sgd)
     assert fit.losses[-1] < fit.losses[0]
 
 
