@@ -24,6 +24,7 @@ from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
 from qgen.types import Array, Key, Params
 
 EXPANSIONS = ("pairs", "taylor")
+FLOATS = {"bf16": jnp.bfloat16, "f32": jnp.float32}
 TRAINING_INSTANCES = 16
 """Random instances that carried-over angles are trained on."""
 
@@ -201,9 +202,8 @@ def _finish(problem: Problem, config: Config, removed: Any, chance: Any) -> Depl
 
 @functools.partial(jax.jit, static_argnames="precision")
 def _quantised(params: Params, precision: str) -> Params:
-    if precision == "int8":
-        return quantise.int8(params)
-    return quantise.cast(params, {"bf16": jnp.bfloat16, "f32": jnp.float32}[precision])
+    check.one_of("precision", precision, ("int8", *FLOATS))
+    return quantise.int8(params) if precision == "int8" else quantise.cast(params, FLOATS[precision])
 
 
 def exact(config: Config) -> Arm:

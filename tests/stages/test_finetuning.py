@@ -1,0 +1,79 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qgen.lm import lora, train, transformer
+from qgen.quantum import parameter_generator
+from qgen.stages import finetuning
+from tests.stages import tiny
+
+SINGLE = 1e-4
+CONFIG = finetuning.Config(samples=20, steps=12, batch=4, trials=(0.3, 1.0), layers=2, chunk=16, shots=128, holdout=4)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts())
+
+
+def test_problem_splits_the_few_samples(problem):
+    fewer = finetuning.problem(jax.random.key(0), dataclasses.replace(CONFIG, samples=10), tiny.artefacts())
+    assert len(fewer.tokens) < len(problem.tokens)
+    assert len(problem.validation) < len(problem.tokens)
+    assert min(problem.before) > 0
+
+
+def test_student_is_the_teacher_without_every_second_block(problem):
+    model, params = finetuning.student(problem.model, problem.params)
+    assert model.depth == 2
+    tokens = jnp.asarray(problem.tokens[:12])[None]
+    gated = transformer.apply(problem.params, tokens, problem.model, gates=jnp.array([1.0, 1, 0, 0, 1, 1]))
+    np.testing.assert_allclose(transformer.apply(params, tokens, model), gated, atol=SINGLE)
+
+
+def test_generated_adapters_learn_through_the_circuit(problem):
+    adapters = lora.init(jax.random.key(1), problem.params, CONFIG.rank)
+    made = parameter_generator.Config(transformer.size(adapters), CONFIG.chunk, 2, 8, 4096)
+    trained = parameter_generator.init(jax.random.key(2), made)
+    trained["outer"] = 0.2 * jax.random.normal(jax.random.key(3), trained["outer"].shape)
+    fixed = parameter_generator.random_distribution(jax.random.key(4), made)
+    objective = finetuning.generated_objective(problem.model, made)
+    windows = jnp.asarray(problem.tokens[: 16 + 1])[None]
+    inputs = (problem.params, adapters, fixed), windows[:, :-1], windows[:, 1:], jax.random.key(5)
+    value, slopes = jax.jit(jax.value_and_grad(objective))(trained, *inputs)
+    assert float(jnp.linalg.norm(slopes["angles"])) > 1e-4
+    # At zero weights the adapted model is the model itself.
+    zero = trained | {"outer": jnp.zeros_like(trained["outer"])}
+    plain = train.loss(problem.params, problem.model, windows[:, :-1], windows[:, 1:])
+    assert abs(float(objective(zero, *inputs)) - float(plain)) < SINGLE
+    assert abs(float(value) - float(plain)) > SINGLE
+
+
+@pytest.mark.parametrize("name", ["classical/full", "classical/lora", "quantum/parameter_generator"])
+def test_arms_learn_the_second_domain(problem, name):
+    outcome = finetuning.STAGE.arms[name](CONFIG).solve(jax.random.key(7), problem)
+    scores = finetuning.score(problem, outcome.answer)
+    assert scores["gain"] > 0.02
+    assert abs(scores["bits_per_byte"] + scores["gain"] - problem.before[1]) < SINGLE
+    assert scores["model_parameters"] == transformer.size(problem.params)
+    assert (scores["trainable_parameters"] < scores["model_parameters"]) == (name != "classical/full")
+    assert outcome.trace["validation_loss"].shape == (2,)
+    assert outcome.trace["loss"].shape == (12,)
+    if name.startswith("quantum"):
+        assert float(outcome.trace["angle_change_rad"].max()) > 1e-3
+        angles = len(outcome.trace["angle_change_rad"])
+        # One circuit for p and two per angle, in every step of every trial; one read-out at the end.
+        assert sum(item.circuits for item in outcome.resources) == 12 * 2 * (1 + 2 * angles) + 1
+        assert sum(item.shots for item in outcome.resources) == (12 * 2 * (1 + 2 * angles) + 1) * CONFIG.shots
+    handed = finetuning.hand_on(tiny.artefacts(), problem, outcome.answer)
+    assert handed.adapted is outcome.answer.params
+
+
+def test_distilled_student_is_smaller(problem):
+    outcome = finetuning.STAGE.arms["classical/distilled"](CONFIG).solve(jax.random.key(7), problem)
+    scores = finetuning.score(problem, outcome.answer)
+    assert scores["model_parameters"] < transformer.size(problem.params)
+    assert transformer.Config(**outcome.answer.model).depth == 2
