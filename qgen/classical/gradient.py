@@ -43,7 +43,7 @@ def descent(
         batch = jax.tree.map(lambda leaf: leaf[state.taken % n_batches], batches)
         value, gradient = jax.value_and_grad(loss)(state.params, shared, batch)
         updates, memory = optimiser.update(gradient, state.memory, state.params)
-        norm = optax.global_norm(gradient)
+        norm = jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient)))
         ok = jnp.isfinite(value) & jnp.isfinite(norm)
         return State(optax.apply_updates(state.params, updates), memory, state.taken + 1), Info(value, ok, norm)
 

@@ -33,9 +33,10 @@ class Config:
     """The stage's settings.
 
     Attributes:
-        steps: training steps of every arm, trials not counted.
+        steps: training steps of every arm; the runs that are given up come on top.
         batch: windows per step.
-        trial_steps: steps of each of the three runs that choose an optimiser's learning rate.
+        trial_steps: after so many steps the best of three runs, one per learning rate, goes on alone; the long run is
+            made of stretches of so many steps.
         phase_share: share of the steps that the arms with a gain phase spend on it.
         phase_batches: batches of features that the gain phase takes in turn.
         layers: RY layers of the generator.
@@ -50,7 +51,7 @@ class Config:
 
     steps: int = 300
     batch: int = 16
-    trial_steps: int = 25
+    trial_steps: int = 30
     phase_share: float = 0.2
     phase_batches: int = 16
     layers: int = 3
@@ -134,22 +135,44 @@ def score(problem: Problem, answer: Params) -> dict[str, float]:
     }
 
 
-def _tuned(key: Key, problem: Problem, name: str, steps: int) -> train.Fit:
-    """Trains with the best of three learning rates by the validation loss of a short run each."""
-    optimiser, multiples = optimisers.OPTIMISERS[name]
+class Fitted(NamedTuple):
+    """Trained parameters, and the training loss before each step."""
+
+    params: Params
+    losses: Float[Array, "steps"]
+
+
+def _tuned(key: Key, problem: Problem, name: str, steps: int) -> Fitted:
+    """Starts one run per learning rate and continues the one whose validation loss is least after `trial_steps`."""
     config, recipe = problem.config, problem.recipe
-    fit = functools.partial(train.fit, params=problem.start, config=problem.model, tokens=problem.tokens)
-    trial_key, run_key = jax.random.split(key)
-    losses = []
+    optimiser, multiples = optimisers.OPTIMISERS[name]
+    training = train.trainer(problem.model, steps, config.batch, optimiser)
+    trial = min(config.trial_steps, steps)
+    runs = []
     for multiple in multiples:
         tried = recipe._replace(learning_rate=multiple * recipe.learning_rate)
-        short = fit(trial_key, recipe=tried, steps=config.trial_steps, batch=config.batch, optimiser=optimiser)
-        losses.append(train.token_loss(short.params, problem.model, problem.validation))
-    # A diverged trial has a loss that is not a number, and is never the least.
-    best = multiples[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))] * recipe.learning_rate
-    return fit(
-        run_key, recipe=recipe._replace(learning_rate=best), steps=steps, batch=config.batch, optimiser=optimiser
-    )
+        data = train.problem(problem.start, problem.tokens, tried)
+        state, losses = _advance(key, training, trial, data, training.init(key, data), 0)
+        runs.append((train.token_loss(state.params, problem.model, problem.validation), data, state, [losses]))
+    # A diverged run has a loss that is not a number, and is never the least.
+    _, data, state, losses = min(runs, key=lambda run: run[0] if np.isfinite(run[0]) else np.inf)
+    for start in range(trial, steps, trial):
+        state, more = _advance(key, training, min(trial, steps - start), data, state, start)
+        losses.append(more)
+    return Fitted(state.params, jnp.concatenate(losses))
+
+
+@functools.partial(jax.jit, static_argnames=("training", "n_steps"))
+def _advance(
+    key: Key, training: method.Method, n_steps: int, data: train.Problem, state: train.State, start: Array | int
+):
+    """`n_steps` more steps from a traced `start`: one program serves the trials and every stretch of the long run."""
+
+    def body(state: train.State, step: Array) -> tuple[train.State, Array]:
+        state, info = training.step(jax.random.fold_in(key, step), state, data)
+        return state, info.loss
+
+    return jax.lax.scan(body, state, start + jnp.arange(n_steps))
 
 
 def _classical(name: str) -> Callable[[Config], Arm]:
@@ -158,7 +181,9 @@ def _classical(name: str) -> Callable[[Config], Arm]:
             fitted = _tuned(key, problem, name, config.steps)
             return Outcome(fitted.params, trace={"loss": fitted.losses})
 
-        return Arm(f"classical/{name}", solve, f"Learning rate from 3 trials of {config.trial_steps} steps.")
+        return Arm(
+            f"classical/{name}", solve, f"The best of 3 learning rates after {config.trial_steps} steps goes on."
+        )
 
     return arm
 
