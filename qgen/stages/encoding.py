@@ -101,7 +101,7 @@ def score(problem: Problem, answer: Answer) -> dict[str, float]:
     nats = _probe(loaded, _bigrams(train, size), _bigrams(held_out, size), config)
     bits = float(nats) / np.log(2) + 8 * tokenizer.unknown_bytes(answer.tokenizer, problem.holdout)
     return {
-        "bits_per_byte": bits / n_bytes,
+        "bits_per_byte": float(bits / n_bytes),
         "bytes_per_token": tokenizer.bytes_per_token(answer.tokenizer, problem.holdout),
         "load_fidelity": fidelity(np.asarray(answer.embeddings), _vectors(config, train, size)),
         "vocabulary": float(size),

@@ -73,9 +73,7 @@ def test_hand_on_fills_the_budget(problem):
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["classical/minhash", "classical/semdedup", "quantum/swap_test_kmeans", "control/dequantised_kmeans"]
-)
+@pytest.mark.parametrize("name", ["classical/minhash", "classical/semdedup", "quantum/swap_test_kmeans"])
 def test_arms_find_planted_copies(problem, name):
     outcome = curation.STAGE.arms[name](CONFIG).solve(jax.random.key(3), problem)
     scores = curation.score(problem, outcome.answer)
