@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qgen.energy import compiling, meters
+from qgen.energy import backends, compiling, meters
 from qgen.energy.meters import Energy, Meter, MeterUnavailable, Sample, WindowTooShort
 
 FIELDS = {
@@ -17,14 +18,19 @@ FIELDS = {
 
 
 def constant_power(watts, period_s=1e-3, **changes):
-    """A counter that rises with the clock: the answer of every measurement is known."""
+    """A meter of known power, so that the answer of every measurement is known."""
+
+    def joules(start, stop, own_share):
+        energy = watts * (stop.wall_s - start.wall_s)
+        return Energy(energy * own_share, energy, energy)
+
     settings = {
         "name": "constant",
         "provenance": "MEASURED",
         "boundary": "a test",
         "period_s": period_s,
-        "counter": lambda: watts * time.perf_counter(),
-        "joules": meters._counter_joules(0.0, 0.0),
+        "counter": lambda: 0.0,
+        "joules": joules,
         "idle_seconds": 0.02,
     }
     return Meter(**{**settings, **changes})
@@ -33,10 +39,10 @@ def constant_power(watts, period_s=1e-3, **changes):
 def test_energy_is_power_times_time_per_call():
     meter = constant_power(20.0)
     found = meters.measure(meter, lambda: time.sleep(0.02), min_time_s=0.1)
-    assert found.repeats >= 4
-    assert found.time_s == pytest.approx(0.02, rel=0.5)
-    assert found.energy_j == pytest.approx(20.0 * found.time_s, rel=0.02)
-    assert found.idle_w == pytest.approx(20.0, rel=0.02)
+    assert found.repeats >= 2
+    assert found.time_s >= 0.02
+    assert found.energy_j == pytest.approx(20.0 * found.time_s)
+    assert found.idle_w == pytest.approx(20.0)
     assert set(found.fields()) == FIELDS
 
 
@@ -49,6 +55,25 @@ def test_result_is_that_of_the_first_call_and_a_short_function_is_repeated():
     warm = meters.measure(constant_power(1.0), lambda: calls.append(0) or len(calls), warm_up=True, repeats=3)
     assert warm.result == 1
     assert warm.repeats == len(calls) - 1 >= 3
+
+
+def test_importing_a_library_is_not_measured(monkeypatch):
+    calls = []
+
+    def solve():
+        calls.append(0)
+        if len(calls) == 1:
+            for i in range(60):
+                monkeypatch.setitem(sys.modules, f"qgen_fake_{i}", meters)
+            time.sleep(0.2)
+        time.sleep(0.02)
+        return len(calls)
+
+    found = meters.measure(constant_power(10.0), solve)
+    assert found.result == 1
+    assert 0.02 <= found.time_s < 0.2
+    assert found.energy_j == pytest.approx(10.0 * found.time_s)
+    assert len(calls) == found.repeats + 1
 
 
 def test_a_long_call_runs_once():
@@ -137,7 +162,7 @@ def test_shares():
 
 
 def test_modelled_meter_follows_its_formula():
-    meter = meters.modelled(threads=4)
+    meter = backends.modelled(threads=4)
     energy = meter.joules(Sample(10.0, 5.0, 2.0), Sample(13.0, 6.5, 3.0), 0.25)
     assert energy.central_j == pytest.approx(1.5 * 2.5 + 3 * (4 * 0.7 + 3 * 0.35))
     assert energy.low_j == pytest.approx(1.5 * 1.2 + 0.25 * 3 * (4 * 0.4 + 3 * 0.28))
@@ -154,9 +179,8 @@ def test_modelled_meter_sees_the_work_of_this_process():
     meter = meters.open_meter("modelled")
     busy = meters.measure(meter, work)
     rest = meters.measure(meter, lambda: time.sleep(0.15))
-    expected = 2.5 * 0.15 + busy.idle_w * busy.time_s
-    assert busy.energy_j == pytest.approx(expected, rel=0.2)
-    assert rest.energy_j == pytest.approx(rest.idle_w * rest.time_s, rel=0.2)
+    assert busy.energy_j == pytest.approx(2.5 * 0.15 + busy.idle_w * busy.time_s, rel=0.3)
+    assert rest.energy_j == pytest.approx(rest.idle_w * rest.time_s, rel=0.3)
     assert busy.energy_low_j < busy.energy_j < busy.energy_high_j
 
 
@@ -172,7 +196,7 @@ def fake_rapl(root, spans=(10_000_000, 5_000_000)):
 
 def test_rapl_adds_package_and_memory_through_wraparound(tmp_path):
     root = fake_rapl(tmp_path)
-    meter = meters.rapl(root)
+    meter = backends.rapl(root)
     first = meter.counter()
     (root / "intel-rapl:0" / "energy_uj").write_text("9000000")
     (root / "intel-rapl:0:1" / "energy_uj").write_text("7777777")  # contained in the package
@@ -188,12 +212,14 @@ def test_rapl_adds_package_and_memory_through_wraparound(tmp_path):
 
 def test_rapl_is_polled_during_a_long_call(tmp_path):
     root = fake_rapl(tmp_path)
-    meter = meters.rapl(root)
+    meter = backends.rapl(root)
     meter.poll_s, meter._idle_w = 0.01, 0.0
 
     def wrap_twice():
         for value in (9_000_000, 2_000_000, 9_000_000, 2_000_000):
-            (root / "intel-rapl:0" / "energy_uj").write_text(str(value))
+            fresh = tmp_path / "fresh"
+            fresh.write_text(str(value))
+            fresh.replace(root / "intel-rapl:0" / "energy_uj")  # at once, as the kernel does
             time.sleep(0.1)
 
     found = meters.measure(meter, wrap_twice)
@@ -203,7 +229,7 @@ def test_rapl_is_polled_during_a_long_call(tmp_path):
 
 def test_rapl_errors(tmp_path, monkeypatch):
     with pytest.raises(MeterUnavailable, match='open the meter "modelled"'):
-        meters.rapl(tmp_path / "nothing")
+        backends.rapl(tmp_path / "nothing")
     root = fake_rapl(tmp_path)
     real = type(root).read_text
 
@@ -214,7 +240,7 @@ def test_rapl_errors(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(root), "read_text", guarded)
     with pytest.raises(MeterUnavailable, match="readable by root only"):
-        meters.rapl(root)
+        backends.rapl(root)
 
 
 class FakeNvml:
@@ -222,7 +248,7 @@ class FakeNvml:
         pass
 
     def __init__(self, count=2, broken=False):
-        self.count, self.broken, self.watts = count, broken, 300.0
+        self.count, self.broken, self.joules = count, broken, 100.0
 
     def nvmlInit(self):
         if self.broken:
@@ -235,31 +261,31 @@ class FakeNvml:
         return index
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        return 1000 * (handle + 1) * self.watts * time.perf_counter()
+        return 1000 * (handle + 1) * self.joules
 
 
 def test_nvml_sums_the_visible_boards(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    both = meters.nvml(FakeNvml())
+    library = FakeNvml()
+    both = backends.nvml(library)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    second = meters.nvml(FakeNvml())
-    for meter, watts in ((both, 900.0), (second, 600.0)):
-        start = meter.read()
-        time.sleep(0.02)
-        stop = meter.read()
-        assert (stop.counter - start.counter) / (stop.wall_s - start.wall_s) == pytest.approx(watts, rel=0.01)
+    second = backends.nvml(library)
+    for meter, factor in ((both, 3), (second, 2)):
+        before = meter.counter()
+        library.joules += 7.0
+        assert meter.counter() - before == pytest.approx(7.0 * factor)
     assert both.min_window_s == pytest.approx(1.0)
     assert not both.sees_cpu
 
 
 def test_nvml_errors(monkeypatch):
     with pytest.raises(MeterUnavailable, match=r"Driver Not Loaded.*Volta"):
-        meters.nvml(FakeNvml(broken=True))
+        backends.nvml(FakeNvml(broken=True))
     with pytest.raises(MeterUnavailable, match="no GPU that this process may use"):
-        meters.nvml(FakeNvml(count=0))
+        backends.nvml(FakeNvml(count=0))
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
     with pytest.raises(MeterUnavailable, match="pip install nvidia-ml-py"):
-        meters.nvml()
+        backends.nvml()
 
 
 class FakeZeus:
@@ -275,11 +301,11 @@ class FakeZeus:
 
 
 def test_zeus_adds_what_it_sees_and_never_reads_zero():
-    meter = meters.zeus(FakeZeus(gpu_energy={0: 2.0, 1: 3.0}, cpu_energy={0: 1.5}))
+    meter = backends.zeus(FakeZeus(gpu_energy={0: 2.0, 1: 3.0}, cpu_energy={0: 1.5}))
     first = meter.counter()
     assert meter.counter() - first == pytest.approx(6.5)
     with pytest.raises(MeterUnavailable, match="sees no energy counter"):
-        meters.zeus(FakeZeus())
+        backends.zeus(FakeZeus())
 
 
 def test_zeus_missing_names_the_command(monkeypatch):
@@ -290,23 +316,23 @@ def test_zeus_missing_names_the_command(monkeypatch):
 
 def test_combined_adds_and_has_the_weakest_provenance():
     one, two = constant_power(3.0), constant_power(4.0, provenance="MODELLED", period_s=2e-3)
-    both = meters.combined(one, two)
+    both = backends.combined(one, two)
     assert both.provenance == "MODELLED"
     assert both.period_s == 2e-3
     found = meters.measure(both, lambda: time.sleep(0.03))
-    assert found.energy_j == pytest.approx(7.0 * found.time_s, rel=0.02)
+    assert found.energy_j == pytest.approx(7.0 * found.time_s)
 
 
 def test_auto_never_measures_a_gpu_that_it_cannot_see(monkeypatch):
-    monkeypatch.setattr(meters.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
     def absent():
         raise MeterUnavailable("none")
 
-    monkeypatch.setattr(meters, "nvml", absent)
+    monkeypatch.setattr(backends, "nvml", absent)
     with pytest.raises(MeterUnavailable, match="GPU whose energy counter cannot be read"):
         meters.open_meter("auto")
-    monkeypatch.setattr(meters, "nvml", lambda: constant_power(1.0))
+    monkeypatch.setattr(backends, "nvml", lambda: constant_power(1.0))
     assert meters.open_meter("auto").name.startswith("constant+")
 
 
@@ -323,11 +349,11 @@ def test_measuring_costs_less_than_a_hundredth_of_five_seconds():
     start = time.perf_counter()
     found = meters.measure(meter, lambda: None, min_time_s=0.2)
     outside = time.perf_counter() - start - found.time_s * found.repeats
-    assert outside + found.time_s < 0.01 * 5.0
+    assert outside + found.time_s < 0.01 * 5.0, "on an unloaded machine it is 0.1 ms"
 
 
 def test_energy_bounds_are_ordered():
-    joules = meters._counter_joules(0.05, 0.1)
+    joules = backends._counter_joules(0.05, 0.1)
     energy = joules(Sample(0.0, 0.0, 0.0), Sample(1.0, 0.0, 100.0), 1.0)
     assert energy == Energy(pytest.approx(75.0), 100.0, pytest.approx(125.0))
     np.testing.assert_array_less(energy.low_j, energy.high_j)
