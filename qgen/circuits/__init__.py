@@ -19,10 +19,19 @@ from qgen.circuits.circuit import (
 )
 from qgen.circuits.counting import count
 from qgen.circuits.gates import ALIASES, GATES
-from qgen.circuits.gradients import metric_tensor, parameter_shift
+from qgen.circuits.gradients import metric_resources, metric_tensor, parameter_shift, shift_gradient, spsa
 from qgen.circuits.observables import Observable, pauli, z
-from qgen.circuits.sampling import estimate, sample
-from qgen.circuits.statevector import apply, expectation, fidelity, gram, probabilities
+from qgen.circuits.sampling import estimate, sample, trajectory
+from qgen.circuits.statevector import (
+    apply,
+    entropy,
+    expectation,
+    fidelity,
+    gram,
+    probabilities,
+    reduced_density,
+    variance,
+)
 
 __all__ = [
     "ALIASES",
@@ -41,20 +50,27 @@ __all__ = [
     "count",
     "diagonal",
     "encodings",
+    "entropy",
     "estimate",
     "expectation",
     "fidelity",
     "gate",
     "gram",
     "matrix",
+    "metric_resources",
     "metric_tensor",
     "observables",
     "parameter_shift",
     "pauli",
     "pauli_rotation",
     "probabilities",
+    "reduced_density",
     "repeat",
     "sample",
+    "shift_gradient",
+    "spsa",
+    "trajectory",
     "unitary",
+    "variance",
     "z",
 ]

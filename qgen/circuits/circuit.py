@@ -283,7 +283,7 @@ class Circuit:
             other = Circuit(other.body.n_qubits, (other,))
         if not isinstance(other, Circuit):
             return NotImplemented
-        moved = tuple(_shift(item, self.n_params) for item in other.ops)
+        moved = tuple(shift(item, self.n_params) for item in other.ops)
         return Circuit(max(self.n_qubits, other.n_qubits), self.ops + moved)
 
     def inverse(self) -> "Circuit":
@@ -479,7 +479,7 @@ def _angles(item: Item) -> tuple[Angle | float, ...]:
     return item.angles if isinstance(item, Op) else ()
 
 
-def _shift(item: Item, by: int) -> Item:
+def shift(item: Item, by: int) -> Item:
     """The item with its parameters moved by `by` entries."""
     if isinstance(item, Repeat):
         return dataclasses.replace(item, start=item.start + by)

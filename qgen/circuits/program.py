@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.circuit import Angle, Circuit, Op, Repeat, generator
+from qgen.circuits.circuit import Angle, Circuit, Item, Op, Repeat, generator, shift
 from qgen.circuits.gates import GATES
 from qgen.types import Array
 
@@ -168,12 +168,7 @@ def _stages(circuit: Circuit, n: int, data: frozenset[int]) -> tuple[Stage, ...]
     """Lowers; `data` holds parameters that stay the same over the enclosing loop, where batches of data come in."""
     builder = _Builder(n, data)
     for item in circuit.ops:
-        if isinstance(item, Repeat):
-            builder.loop(item)
-        elif isinstance(item, Op):
-            builder.op(item)
-        else:
-            raise ValueError("A circuit with measurements, resets or conditions runs only in `trajectory`.")
+        builder.item(item)
     return builder.finish()
 
 
@@ -189,7 +184,7 @@ class _Draft:
 
 
 class _Builder:
-    """Collects primitives and merges each with the nearest stage of its kind that it can slide to."""
+    """Collects primitives and merges each with the earliest stage of its kind that it can slide to."""
 
     def __init__(self, n: int, data: frozenset[int]):
         self.n, self.data, self.drafts = n, data, []
@@ -200,23 +195,25 @@ class _Builder:
     def mask(self, wires: Iterable[int]) -> int:
         return sum(self.bit(w) for w in wires)
 
-    def nearest(self, kind: str, changes: int, reads: int, fresh: Any) -> Any:
-        """The content to merge into: that of the nearest stage of this kind, or of a new one."""
+    def earliest(self, kind: str, changes: int, reads: int, fresh: Any) -> Any:
+        """The content to merge into: that of the earliest stage of this kind that can be reached, or of a new one."""
+        found = None
         for draft in reversed(self.drafts):
-            if draft.kind == kind:
-                draft.changes |= changes
-                draft.reads |= reads
-                return draft.content
+            found = draft if draft.kind == kind else found
             if draft.blocks(changes, reads):
                 break
-        self.drafts.append(_Draft(kind, changes, reads, fresh))
-        return fresh
+        if found is None:
+            found = _Draft(kind, 0, 0, fresh)
+            self.drafts.append(found)
+        found.changes |= changes
+        found.reads |= reads
+        return found.content
 
     # Primitives
 
     def turn(self, wire: int, angle: Sum, flip: bool = False) -> None:
         """RY(angle) Z^flip after what is there: RY(a) Z^f RY(t) Z^g = RY(a + (-1)^f t) Z^(f + g)."""
-        content = self.nearest("turns", self.bit(wire), 0, {})
+        content = self.earliest("turns", self.bit(wire), 0, {})
         before, flipped = content.get(wire, (Sum(), False))
         content[wire] = (angle.plus(before.times(-1.0 if flip else 1.0)), flip != flipped)
 
@@ -236,19 +233,19 @@ class _Builder:
             self._phase(parity, ones, angle)
 
     def _phase(self, parity: int, ones: int, angle: Sum) -> None:
-        content = self.nearest("phases", 0, parity | ones, {})
+        content = self.earliest("phases", 0, parity | ones, {})
         place = content.setdefault((parity, ones), {})
         for source, weight in (("const", angle.const), *angle.terms):
             place[source] = place.get(source, 0.0) + weight
 
     def cx(self, control: int, target: int) -> None:
-        content = self.nearest("affine", self.bit(target), self.bit(control), self._identity())
+        content = self.earliest("affine", self.bit(target), self.bit(control), self._identity())
         reach, send = self.bit(control), self.bit(target)
         content["columns"] = [column ^ (send if column & reach else 0) for column in content["columns"]]
         content["shift"] ^= send if content["shift"] & reach else 0
 
     def x(self, wire: int) -> None:
-        self.nearest("affine", self.bit(wire), 0, self._identity())["shift"] ^= self.bit(wire)
+        self.earliest("affine", self.bit(wire), 0, self._identity())["shift"] ^= self.bit(wire)
 
     def _identity(self) -> dict[str, Any]:
         return {"columns": [self.bit(q) for q in range(self.n)], "shift": 0}
@@ -271,6 +268,11 @@ class _Builder:
         self.drafts.append(_Draft("fixed", changes, reads, stage))
 
     def loop(self, item: Repeat) -> None:
+        """Adds a loop; a single turn is written out, so that it merges with what is around it."""
+        if item.times == 1:
+            for inner in item.body.ops:
+                self.item(shift(inner, item.start))
+            return
         data = frozenset(range(item.shared))
         body = _stages(item.body, self.n, data)
         start = (item.start, item.times, item.shared, item.advancing, item.backwards)
@@ -290,6 +292,15 @@ class _Builder:
             self._phase(parity, ones, stage.slots[source].times(weight))
 
     # Gates
+
+    def item(self, item: Item) -> None:
+        """Adds one item of a circuit."""
+        if isinstance(item, Repeat):
+            self.loop(item)
+        elif isinstance(item, Op):
+            self.op(item)
+        else:
+            raise ValueError("A circuit with measurements, resets or conditions runs only in `trajectory`.")
 
     def op(self, op: Op) -> None:
         """Adds one gate with its controls."""

@@ -299,8 +299,13 @@ def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> A
     signs = Observable(words).masks(n)[1]
     half = n // 2
     # Words factor over the halves of the register, so that no table of 2**n signs per word is needed.
-    high = jnp.asarray(parities([mask >> half for mask in signs], n - half), density.dtype)
-    low = jnp.asarray(parities([mask & ((1 << half) - 1) for mask in signs], half), density.dtype)
+    # The barrier keeps XLA from folding the gradient's table at compile time, which takes seconds.
+    high, low = jax.lax.optimization_barrier(
+        (
+            jnp.asarray(parities([mask >> half for mask in signs], n - half), density.dtype),
+            jnp.asarray(parities([mask & ((1 << half) - 1) for mask in signs], half), density.dtype),
+        )
+    )
     partial = jnp.matmul(high.T, density.reshape(2 ** (n - half), -1), precision=layers.EXACT)
     values = jnp.sum(partial * low.T, 1)
     place = [jnp.asarray([words.index(word) for word in one.words], jnp.int32) for one in several]

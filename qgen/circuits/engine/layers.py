@@ -332,7 +332,8 @@ def phases(
         first, second, full, a = prepared.moving
         if a is not None:
             theta = _mixed(_split(stage, n), a, prepared.still, own)
-            full = (jnp.cos(theta), jnp.sin(theta))
+            # The barrier keeps XLA from computing the sines once for every array that they multiply.
+            full = jax.lax.optimization_barrier((jnp.cos(theta), jnp.sin(theta)))
         factors = [] if first is None else [tuple(v[:, None] for v in first)]
         factors += [] if second is None else [tuple(v[None, :] for v in second)]
         factors += [] if full is None else [tuple(v.reshape((high, low, *v.shape[2:])) for v in full)]
