@@ -79,7 +79,7 @@ def crossing(
         right = jax.lax.fori_loop(0, BISECTIONS, halve, ends)[1]
         return jnp.where(never_better, jnp.inf, jnp.where(never_worse, low, right))
 
-    draws = jax.eval_shape(gap, jax.ShapeDtypeStruct((), float)).shape
+    draws = jax.eval_shape(gap, jax.ShapeDtypeStruct((), jnp.result_type(float))).shape
     size = jax.jit(solve)()
     return BreakEven(size, float(jnp.mean(jnp.isfinite(size))))
 

@@ -100,25 +100,30 @@ def _equation(eqn: Any) -> Flops:
     if name in OUTSIDE:
         return Flops(0.0, 0.0, unknown=(name,))
     if name == "scan":
-        return _walk(params["jaxpr"].jaxpr).times(params["length"])
+        return _walk(_opened(params["jaxpr"])).times(params["length"])
     if name == "cond":
-        branches = [_walk(branch.jaxpr) for branch in params["branches"]]
+        branches = [_walk(_opened(branch)) for branch in params["branches"]]
         dearest = max(branches, key=lambda branch: (branch.flops, branch.bytes))
         return dearest._replace(
             unbounded=any(b.unbounded for b in branches),
             unknown=tuple(sorted({u for b in branches for u in b.unknown})),
         )
     if name == "while":
-        once = _walk(params["body_jaxpr"].jaxpr) + _walk(params["cond_jaxpr"].jaxpr)
+        once = _walk(_opened(params["body_jaxpr"])) + _walk(_opened(params["cond_jaxpr"]))
         return once._replace(unbounded=True)
     if name == "custom_linear_solve":  # its other jaxprs serve differentiation
-        return _walk(params["jaxprs"].solve.jaxpr)
+        return _walk(_opened(params["jaxprs"].solve))
     inner = list(_inner(params.values()))
     if inner and not name.startswith("reduce") and not name.startswith("scatter"):
         shards = params["mesh"].size if name == "shard_map" else params.get("axis_size", 1) if name == "xla_pmap" else 1
         return sum((_walk(jaxpr) for jaxpr in inner), NOTHING).times(shards)
     traffic = sum(_bytes(v) for v in (*eqn.invars, *eqn.outvars)) if name in UNFUSED else 0.0
     return Flops(_flops(name, eqn), float(traffic))
+
+
+def _opened(jaxpr: Any) -> Any:
+    """The jaxpr inside a closed one."""
+    return getattr(jaxpr, "jaxpr", jaxpr)
 
 
 def _inner(values: Any) -> Iterator[Any]:

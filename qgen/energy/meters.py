@@ -37,7 +37,7 @@ __all__ = [
 COMPILE_THREADS = (0.5, 1.0, 2.0)
 """How many busy threads tracing and compiling are charged as: low, central, high."""
 IMPORTED = 50
-"""A first call that imports so many modules (a library of its own) within the time below is not measured; the next is."""
+"""A first call that imports so many modules (a library) within the time below is not measured, the next is."""
 IMPORT_MATTERS_S = 60.0
 
 
