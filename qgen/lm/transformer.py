@@ -71,7 +71,7 @@ class Config:
         return max(1, round(self.mlp_ratio * self.width))
 
 
-Cache = tuple[tuple[Float[Array, "batch context heads features"], Float[Array, "batch context heads features"]], ...]
+Cache = tuple[tuple[Float[Array, "batch heads context features"], Float[Array, "batch heads context features"]], ...]
 """Rotated keys, and values, of every block."""
 
 
@@ -102,14 +102,16 @@ class _Attention(nnx.Module):
         heads = (batch, time, self.config.heads, self.config.head_width)
         q, k, v = (part.reshape(heads) for part in jnp.split(self.qkv(x), 3, axis=-1))
         q, k = _rotate(q, positions), _rotate(k, positions)
+        # Heads before positions: what a token reads of the cache lies in one piece, so decoding copies nothing.
+        k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
         if past is not None:
             k, v = (
-                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), positions[0], axis=1)
+                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), positions[0], axis=2)
                 for old, new in zip(past, (k, v), strict=True)
             )
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k).astype(jnp.float32) * self.config.head_width**-0.5
+        scores = jnp.einsum("bqhd,bhkd->bhqk", q, k).astype(jnp.float32) * self.config.head_width**-0.5
         share = jax.nn.softmax(jnp.where(mask[None, None], scores, MASKED), axis=-1).astype(v.dtype)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", share, v)
+        mixed = jnp.einsum("bhqk,bhkd->bqhd", share, v)
         return self.out(mixed.reshape(batch, time, width)), (k, v)
 
 
@@ -254,7 +256,7 @@ def apply(
 def empty_cache(params: Params, config: Config, batch: int) -> Cache:
     """A cache that has seen nothing, in the type that the model computes in."""
     dtype = weights.rows(weights.unpack(params["embed"]["embedding"]), jnp.zeros(1, jnp.int32)).dtype
-    shape = (batch, config.context, config.heads, config.head_width)
+    shape = (batch, config.heads, config.context, config.head_width)
     return tuple((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.depth))
 
 
