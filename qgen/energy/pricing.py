@@ -69,7 +69,8 @@ def price(resources: Resources | Sequence[Resources], profile: Profile, key: Key
     """Prices a computation with every number of the profile drawn from its range.
 
     Args:
-        resources: what is computed; several are run one after the other on the same machine.
+        resources: what is computed, counted for qubits that can all meet (routing is priced here); several are run one
+            after the other on the same machine.
         profile: the machine.
         key: random key.
         draws: draws of the ranges.
