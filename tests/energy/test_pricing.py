@@ -220,7 +220,7 @@ def test_tornado_finds_what_decides():
     names = [name for name, _, _ in rows]
     assert names[0] in ("delay_s", "program_s")
     assert "power_qubit2_w" not in names
-    widths = [np.log(high / low) for _, low, high in rows]
+    widths = [abs(np.log(high / low)) for _, low, high in rows]
     assert widths == sorted(widths, reverse=True)
     name, low, high = rows[names.index("delay_s")]
     for value, energy in ((MACHINES["sc_today"][name].low, low), (MACHINES["sc_today"][name].high, high)):
