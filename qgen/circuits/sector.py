@@ -156,6 +156,7 @@ def qaoa(
     check.shape("table", table, (math.comb(n, k),))
     check.shape("betas", betas, gammas.shape)
 
+    @jax.checkpoint  # a gradient keeps one state per layer, not one per XY gate
     def layer(state: Array, angles: tuple[Array, Array]) -> tuple[Array, None]:
         gamma, beta = angles
         return mix(phase(state, gamma, table), beta, n, k, mixer), None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qgen import check
-from qgen.types import Array, Float, Int
+from qgen.types import Float, Int
 
 
 class Forest(NamedTuple):
@@ -31,7 +31,7 @@ class Forest(NamedTuple):
     normal: Float[np.ndarray, ""]
 
 
-def fit_forest(seed: int, x: Float[Array, "items features"], trees: int, samples: int) -> Forest:
+def fit_forest(seed: int, x: Float[np.ndarray, "items features"], trees: int, samples: int) -> Forest:
     """An isolation forest of scikit-learn.
 
     Args:
@@ -44,7 +44,8 @@ def fit_forest(seed: int, x: Float[Array, "items features"], trees: int, samples
 
     check.at_least("trees", trees, 1)
     check.within("samples", samples, 2, len(x))
-    model = IsolationForest(n_estimators=trees, max_samples=samples, random_state=seed).fit(np.asarray(x, np.float32))
+    model = IsolationForest(n_estimators=trees, max_samples=samples, random_state=seed)  # pyright: ignore[reportArgumentType]
+    model.fit(np.asarray(x, np.float32))
     grown = [estimator.tree_ for estimator in model.estimators_]
     nodes = max(tree.node_count for tree in grown)
     feature, left, right = (np.full((trees, nodes), -1, np.int32) for _ in range(3))
@@ -69,7 +70,7 @@ def expected_path(n: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, many))
 
 
-def forest_score(forest: Forest, x: Float[Array, "items features"]) -> Float[np.ndarray, " items"]:
+def forest_score(forest: Forest, x: Float[np.ndarray, "items features"]) -> Float[np.ndarray, " items"]:
     """2^(-mean path length / normal path length), in (0, 1): higher is more anomalous."""
     x = np.asarray(x, np.float32)
     rows = np.arange(len(forest.feature))[None, :]
@@ -100,7 +101,7 @@ class Support(NamedTuple):
     places: Int[np.ndarray, " vectors"]
 
 
-def fit_one_class(x: Float[Array, "items features"], gram: Float[Array, "items items"], nu: float) -> Support:
+def fit_one_class(x: Float[np.ndarray, "items features"], gram: Float[np.ndarray, "items items"], nu: float) -> Support:
     """The one-class machine for any kernel, given as its Gram matrix over the items.
 
     Args:
@@ -117,19 +118,19 @@ def fit_one_class(x: Float[Array, "items features"], gram: Float[Array, "items i
     return Support(np.asarray(x)[model.support_], np.asarray(model.dual_coef_[0]), offset, np.asarray(model.support_))
 
 
-def support_score(support: Support, kernel: Float[Array, "items vectors"]) -> Float[np.ndarray, " items"]:
+def support_score(support: Support, kernel: Float[np.ndarray, "items vectors"]) -> Float[np.ndarray, " items"]:
     """Scores from the kernel between the items and the support vectors: higher is more anomalous."""
     return support.offset - np.asarray(kernel, dtype=float) @ support.weights
 
 
-def rbf(x: Float[Array, "rows features"], y: Float[Array, "columns features"], gamma: float) -> np.ndarray:
+def rbf(x: Float[np.ndarray, "rows features"], y: Float[np.ndarray, "columns features"], gamma: float) -> np.ndarray:
     """exp(-gamma |x - y|^2), [rows, columns]."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     squares = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T
     return np.exp(-gamma * np.maximum(squares, 0))
 
 
-def median_gamma(x: Float[Array, "items features"]) -> float:
+def median_gamma(x: Float[np.ndarray, "items features"]) -> float:
     """1 / (median squared distance): the usual first guess of an RBF kernel's gamma."""
     squares = -np.log(np.maximum(rbf(x, x, 1e-3), 1e-300)) / 1e-3
     median = float(np.median(squares[np.triu_indices(len(squares), 1)]))
@@ -143,7 +144,7 @@ class Gaussian(NamedTuple):
     precision: Float[np.ndarray, "features features"]
 
 
-def fit_gaussian(x: Float[Array, "items features"], shrinkage: float) -> Gaussian:
+def fit_gaussian(x: Float[np.ndarray, "items features"], shrinkage: float) -> Gaussian:
     """Mean and inverse covariance, which is drawn by `shrinkage` in (0, 1] towards a multiple of the identity."""
     check.within("shrinkage", shrinkage, 1e-6, 1)
     x = np.asarray(x, dtype=float)
@@ -153,7 +154,7 @@ def fit_gaussian(x: Float[Array, "items features"], shrinkage: float) -> Gaussia
     return Gaussian(x.mean(axis=0), np.linalg.inv(blend))
 
 
-def gaussian_score(gaussian: Gaussian, x: Float[Array, "items features"]) -> Float[np.ndarray, " items"]:
+def gaussian_score(gaussian: Gaussian, x: Float[np.ndarray, "items features"]) -> Float[np.ndarray, " items"]:
     """The squared Mahalanobis distance: higher is more anomalous."""
     centred = np.asarray(x, dtype=float) - gaussian.mean
     return np.einsum("if,fg,ig->i", centred, gaussian.precision, centred)
@@ -173,7 +174,7 @@ def draw_fourier(seed: int, n_features: int, dimension: int, gamma: float) -> Fo
     return Fourier(frequencies, generator.uniform(0, 2 * np.pi, dimension))
 
 
-def fourier_features(fourier: Fourier, x: Float[Array, "items features"]) -> Float[np.ndarray, "items dimension"]:
+def fourier_features(fourier: Fourier, x: Float[np.ndarray, "items features"]) -> Float[np.ndarray, "items dimension"]:
     """Features whose products approximate the kernel."""
     waves = np.asarray(x, dtype=float) @ fourier.frequencies + fourier.phases
     return np.sqrt(2 / len(fourier.phases)) * np.cos(waves)

@@ -11,7 +11,7 @@ from qgen.types import Array, Float, Key
 
 
 def mmd(
-    key: Key, gram: Float[Array, "windows pooled pooled"], first: int, permutations: int
+    key: Key, gram: Float[np.ndarray, "windows pooled pooled"], first: int, permutations: int
 ) -> Float[Array, " windows"]:
     """Permutation test of the maximum mean discrepancy (Gretton et al. 2012) for any kernel.
 
@@ -64,7 +64,7 @@ def pooled(
 
 
 def kolmogorov_smirnov(
-    reference: Float[Array, "n features"], windows: Float[Array, "windows m features"]
+    reference: Float[np.ndarray, "n features"], windows: Float[np.ndarray, "windows m features"]
 ) -> Float[np.ndarray, " windows"]:
     """The least p-value of the features' Kolmogorov-Smirnov tests, times their number (Bonferroni), at most 1."""
     from scipy.stats import ks_2samp

@@ -2,8 +2,8 @@
 
 The map is H, RZ(2 b x_i), RZZ(2 b^2 x_i x_j), repeated (Havlicek et al., arXiv 1804.11326). The bandwidth b matters
 more than the map: without it the kernel concentrates (Thanasilp et al., arXiv 2208.11060), with a small one it is a
-smooth classical kernel (Slattery et al., arXiv 2206.06686). A kernel entry is the chance that the circuit of x, followed
-by the inverse circuit of y, ends in |0...0>; so each entry takes shots of its own.
+smooth classical kernel (Slattery et al., arXiv 2206.06686). A kernel entry is the chance that the circuit of x and then
+the inverse circuit of y end in |0...0>; so each entry takes shots of its own.
 """
 
 import functools
@@ -50,7 +50,7 @@ def gram(
     return jnp.abs(left.conj() @ right.T) ** 2
 
 
-def measured(key: Key, kernel: Float[Array, "rows columns"], shots: int) -> Float[np.ndarray, "rows columns"]:
+def measured(key: Key, kernel: Float[np.ndarray, "rows columns"], shots: int) -> Float[np.ndarray, "rows columns"]:
     """What `shots` runs of the inversion test per entry show: a binomial count over `shots`.
 
     Raises:
@@ -62,7 +62,7 @@ def measured(key: Key, kernel: Float[Array, "rows columns"], shots: int) -> Floa
     return (generator.binomial(shots, chances) / shots).astype(np.float32)
 
 
-def measured_gram(key: Key, kernel: Float[Array, "items items"], shots: int) -> Float[np.ndarray, "items items"]:
+def measured_gram(key: Key, kernel: Float[np.ndarray, "items items"], shots: int) -> Float[np.ndarray, "items items"]:
     """A Gram matrix from shots: the pairs i < j are measured once each, and the diagonal is known to be 1."""
     upper = np.triu(measured(key, kernel, shots), 1)
     return upper + upper.T + np.eye(len(upper), dtype=upper.dtype)

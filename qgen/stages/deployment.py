@@ -76,9 +76,9 @@ class Problem(NamedTuple):
         windows: calibration windows, [calibration, context + 1].
         prompts: what generation starts from, [prompts, time].
         holdout: documents that score.
-        count: how many branches to remove.
+        removed: how many branches to remove.
         energy: the energy of removals, for the scores only; arms compute it themselves, because it is part of the work.
-        least: the least energy of `count` removals.
+        least: the least energy of `removed` removals.
     """
 
     model: transformer.Config
@@ -87,7 +87,7 @@ class Problem(NamedTuple):
     windows: Array
     prompts: Array
     holdout: tuple[str, ...]
-    count: int
+    removed: int
     energy: subset.Quadratic
     least: Array
 
@@ -211,7 +211,7 @@ def exact(config: Config) -> Arm:
 
     def solve(key: Key, problem: Problem) -> Outcome:
         energy = _energy(problem, config)
-        return Outcome(_finish(problem, config, subset.exact(energy, problem.count).x, 1.0))
+        return Outcome(_finish(problem, config, subset.exact(energy, problem.removed).x, 1.0))
 
     return Arm("classical/exact", solve, "looks at every choice of branches")
 
@@ -221,7 +221,7 @@ def greedy(config: Config) -> Arm:
 
     def solve(key: Key, problem: Problem) -> Outcome:
         energy = _energy(problem, config)
-        found = subset.greedy(energy, problem.count)
+        found = subset.greedy(energy, problem.removed)
         return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
 
     return Arm("classical/greedy", solve, "one branch after the other, by the energy")
@@ -232,7 +232,7 @@ def greedy_loss(config: Config) -> Arm:
 
     def solve(key: Key, problem: Problem) -> Outcome:
         gates = jnp.ones(2 * problem.model.depth)
-        for _ in range(problem.count):
+        for _ in range(problem.removed):
             losses = _losses_without_each(problem.params, problem.model, problem.windows, gates)
             gates = gates.at[jnp.argmin(losses)].set(0.0)
         removed = 1 - gates.astype(jnp.int32)
@@ -259,7 +259,7 @@ def annealed(config: Config) -> Arm:
 
     def solve(key: Key, problem: Problem) -> Outcome:
         energy = _energy(problem, config)
-        found = _simulated_annealing(key, energy, problem.count, config.tries, config.sweeps)
+        found = _simulated_annealing(key, energy, problem.removed, config.tries, config.sweeps)
         return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
 
     return Arm("classical/annealing", solve, "swap moves keep the number of branches")
@@ -273,7 +273,7 @@ def random_search(config: Config) -> Arm:
 
     def solve(key: Key, problem: Problem) -> Outcome:
         energy = _energy(problem, config)
-        found = subset.random_search(key, energy, problem.count, config.tries)
+        found = subset.random_search(key, energy, problem.removed, config.tries)
         return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
 
     return Arm("classical/random_search", solve, f"best of {config.tries} random choices")
@@ -287,7 +287,7 @@ def trained_qaoa(config: Config) -> Arm:
     """QAOA whose angles are trained on shots."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        n, k = 2 * problem.model.depth, problem.count
+        n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
         found, losses, chance = _train_qaoa(key, energy, n, k, _settings(config))
         once = sector.circuit(energy.linear, energy.quadratic, k, config.layers, config.mixer)
@@ -333,7 +333,7 @@ def carried_qaoa(config: Config) -> Arm:
     """QAOA with angles that were trained in simulation on random instances."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        n, k = 2 * problem.model.depth, problem.count
+        n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
         angles = _carried_angles(n, k, _settings(config))
         place, chance = _sample_qaoa(key, energy, angles, n, k, _settings(config))
@@ -342,7 +342,7 @@ def carried_qaoa(config: Config) -> Arm:
         return Outcome(answer, (count(once, shots=config.shots),))
 
     def host(key: Key, problem: Problem) -> Any:
-        angles = _carried_angles(2 * problem.model.depth, problem.count, _settings(config))
+        angles = _carried_angles(2 * problem.model.depth, problem.removed, _settings(config))
         return angles, _expand_and_quantise(config)(key, problem)
 
     note = f"no training on the machine: angles from {TRAINING_INSTANCES} random instances, trained in simulation"
@@ -368,7 +368,7 @@ def annealer(config: Config) -> Arm:
     """Quantum annealing with a penalty for the wrong number of branches."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        n, k = 2 * problem.model.depth, problem.count
+        n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
         reads = _quantum_annealing(key, energy, k, config.tries, config.sweeps, config.penalty)
         strings = np.asarray(reads.strings)[np.asarray(reads.feasible)]
@@ -378,7 +378,7 @@ def annealer(config: Config) -> Arm:
         fallback = np.isin(np.arange(n), votes).astype(np.int32)[None]
         found = subset.best(energy, jnp.asarray(strings if len(strings) else fallback))
         answer = _finish(problem, config, found.x, hits * float(reads.feasible.mean()))
-        return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": np.asarray(reads.feasible, float)})
+        return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": reads.feasible.astype(float)})
 
     note = (
         "path-integral Monte Carlo stands for an ideal annealer; native clique embedding, reads with M removals count"
@@ -397,7 +397,7 @@ def uniform(config: Config) -> Arm:
     """Samples of the Dicke state: the QAOA circuit with all angles at zero, with all of the QAOA's shots."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        n, k = 2 * problem.model.depth, problem.count
+        n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
         shots = config.shots * (2 * config.training + 1)
         places = np.asarray(jax.random.randint(key, (shots,), 0, math.comb(n, k)))

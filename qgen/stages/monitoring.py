@@ -124,8 +124,8 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     spoilt = np.stack([spoil(request, kind=place % 3) for place, request in enumerate(spoilt)])
     everything = np.concatenate([reference, stream, spoilt])
     features = np.asarray(hidden_features(params, gates, jnp.asarray(everything), model))
-    parts = np.split(features, [len(reference), len(reference) + n_stream])
-    return Problem(*parts, shares, config.alpha)
+    known, watched, strange = np.split(features, [len(reference), len(reference) + n_stream])
+    return Problem(known, watched, strange, shares, config.alpha)
 
 
 def _requests(
@@ -284,7 +284,7 @@ def forest(config: Config) -> Arm:
 
         detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.forest_score)
         scorer = jax.tree_util.Partial(score_forest, how, detector)
-        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": found})
+        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": jnp.asarray(found)})
 
     return Arm("classical/isolation_forest", solve, "drift by Kolmogorov-Smirnov tests with Bonferroni's correction")
 
@@ -305,7 +305,7 @@ def mahalanobis(config: Config) -> Arm:
 
         detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.gaussian_score)
         scorer = jax.tree_util.Partial(score_gaussian, how, detector)
-        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": found})
+        return Outcome(Monitored(scores, p_values, scorer), trace={"trials": jnp.asarray(found)})
 
     return Arm("classical/mahalanobis", solve, "on all features; drift by Kolmogorov-Smirnov tests with Bonferroni")
 
@@ -391,7 +391,7 @@ def rbf(config: Config) -> Arm:
         # The drift test keeps the median heuristic, the usual choice for it.
         seen = _detect(key, config, data, entries, drift_trial=1.0)
         scorer = jax.tree_util.Partial(score_rbf, how, seen.support, first * seen.trial**2)
-        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": seen.found})
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": jnp.asarray(seen.found)})
 
     return Arm("classical/ocsvm_rbf", solve, "drift by MMD with the median heuristic")
 
@@ -419,7 +419,7 @@ def random_fourier(config: Config) -> Arm:
 
         seen = _detect(key, config, data, entries)
         scorer = jax.tree_util.Partial(score_fourier, how, seen.support, drawn(seen.trial))
-        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": seen.found})
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": jnp.asarray(seen.found)})
 
     return Arm("control/random_fourier", solve, "2^features random Fourier features of an RBF kernel, no circuit")
 
@@ -453,7 +453,7 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
         bandwidth = config.bandwidth * seen.trial
         scorer = jax.tree_util.Partial(score_iqp, how, seen.support, bandwidth, config.reps, pairs)
         used = kernel.resources(data.items.shape[1], config.reps, pairs, seen.entries, shots) if shots else ()
-        return Outcome(Monitored(seen.scores, seen.p_values, scorer), used, {"trials": seen.found})
+        return Outcome(Monitored(seen.scores, seen.p_values, scorer), used, {"trials": jnp.asarray(seen.found)})
 
     return Arm(name, solve, note, rbf(config).solve if shots else None)
 

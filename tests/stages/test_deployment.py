@@ -58,7 +58,7 @@ def test_taylor_energy_is_the_losses_derivatives(problem, loss):
 def test_arms_remove_as_many_branches_as_asked(problem, name):
     outcome = deployment.STAGE.arms[name](CONFIG).solve(jax.random.key(3), problem)
     scores = deployment.score(problem, outcome.answer)
-    removed = 0 if name == "control/quantised_only" else problem.count
+    removed = 0 if name == "control/quantised_only" else problem.removed
     assert N - int(outcome.answer.gates.sum()) == removed == round((1 - scores["branches_kept"]) * N)
     if removed:
         assert scores["energy_gap"] > -SINGLE
@@ -78,7 +78,7 @@ def test_everything_of_the_qaoas_training_is_charged(problem):
 
 def test_greedy_on_the_loss_is_greedy_on_the_loss(problem, loss):
     gates = np.ones(N)
-    for _ in range(problem.count):
+    for _ in range(problem.removed):
         losses = {i: loss(np.where(np.arange(N) == i, 0, gates)) for i in range(N) if gates[i]}
         gates[min(losses, key=losses.__getitem__)] = 0
     outcome = deployment.STAGE.arms["classical/greedy_loss"](CONFIG).solve(jax.random.key(3), problem)
@@ -95,9 +95,8 @@ def test_a_removed_branch_is_gone_from_the_program_and_from_memory(problem):
     np.testing.assert_allclose(smaller, gated, atol=SINGLE)
 
     def products(gates):
-        return str(
-            jax.make_jaxpr(lambda p: transformer.apply(p, tokens, problem.model, gates=gates))(answer.params)
-        ).count("dot_general")
+        program = jax.make_jaxpr(lambda params: transformer.apply(params, tokens, problem.model, gates=gates))
+        return str(program(answer.params)).count("dot_general")
 
     assert products(static) < products((1.0,) * N)
     scores = deployment.score(problem, answer)

@@ -93,7 +93,7 @@ def test_scorer_repeats_the_scores(problem, name):
 
 
 def test_no_arm_sees_the_labels(problem):
-    """Which requests are corrupted or drifted is not part of what an arm tunes on: shuffling them shuffles the scores."""
+    """Nothing is tuned on what is to be found: shuffling the corrupted requests shuffles their scores."""
     order = np.random.default_rng(0).permutation(12)
     for name in ("classical/isolation_forest", "classical/ocsvm_rbf"):
         solve = monitoring.STAGE.arms[name](CONFIG).solve
