@@ -6,7 +6,6 @@ Trotter copies of the n spins at a low temperature while the transverse field fa
 an ideal annealer without broken chains, control error or read-out error.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -127,19 +126,14 @@ def anneal(
     return Reads(strings, strings.sum(axis=1) == k)
 
 
-def count(n: int, reads: int, clique: int = 177) -> Resources:
-    """What an annealer needs for n fully coupled variables.
-
-    On a Pegasus chip of degree 15 the native clique embedding takes chains of ceil(n / 12) + 1 qubits (Boothby et al.,
-    arXiv 2003.00133), up to a clique of about 180.
+def count(n: int, reads: int) -> Resources:
+    """What an annealer needs for n fully coupled variables: the logical problem; a machine's price embeds it.
 
     Args:
         n: variables.
         reads: annealing cycles.
-        clique: the largest clique that the chip holds.
 
     Raises:
-        ValueError: if there are no variables, or more than the largest clique.
+        ValueError: if there are no variables.
     """
-    check.within("n", n, 1, clique)
-    return Resources(qubits=n * (math.ceil(n / 12) + 1), circuits=1, measurements=n * reads, anneals=reads)
+    return Resources(qubits=n, circuits=1, measurements=n * reads, anneals=reads)

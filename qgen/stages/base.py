@@ -234,9 +234,10 @@ def run_arm(
         metrics = {name: _finite(stage, name, value) for name, value in stage.score(problem, outcome.answer).items()}
         use = stage.use(problem, outcome.answer) if stage.use else None
         used = meters.measure(meter, use.run, min_time_s=min_time_s) if use else None
+        resources = total(outcome.resources)
+        projected = {name: project(outcome.resources, m) for name, m in machines.items()} if resources else {}
     except Exception as error:  # a failed run is a row of its own, and the other arms go on
         return Result(dataclasses.replace(row, status="failed", reason=f"{type(error).__name__}: {error}"), None)
-    resources = total(outcome.resources)
     row = dataclasses.replace(
         row,
         metrics=metrics,
@@ -244,7 +245,7 @@ def run_arm(
         measured=measured.fields(),
         host=host.fields() if host else {},
         use=used.fields() | {"unit": use.unit, "energy_per_unit_j": used.energy_j / use.units} if use and used else {},
-        projected={name: project(outcome.resources, m) for name, m in machines.items()} if resources else {},
+        projected=projected,
         trace={name: np.asarray(values, dtype=float).tolist() for name, values in outcome.trace.items()},
     )
     return Result(row, outcome.answer)

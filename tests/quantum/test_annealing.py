@@ -48,9 +48,9 @@ def test_annealer_finds_the_optimum_more_often_than_chance():
     assert float(reads.feasible.mean()) > 0.4
 
 
-def test_count_is_the_clique_embedding():
+def test_count_is_of_the_logical_problem():
     used = annealing.count(30, reads=100)
-    assert (used.qubits, used.anneals, used.circuits, used.measurements) == (30 * 4, 100, 1, 3000)
+    assert (used.qubits, used.anneals, used.circuits, used.measurements) == (30, 100, 1, 3000)
     assert used.shots == 0
 
 
@@ -73,5 +73,5 @@ def test_refusals():
         annealing.penalised(linear, quadratic, N + 1)
     with pytest.raises(ValueError, match="`strength`"):
         annealing.penalised(linear, quadratic, K, 0.0)
-    with pytest.raises(ValueError, match="`n`"):
-        annealing.count(500, 1)
+    with pytest.raises(ValueError, match="`qubits`"):
+        annealing.count(0, 1)
