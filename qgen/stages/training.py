@@ -50,12 +50,12 @@ class Config:
     """
 
     steps: int = 300
-    batch: int = 16
+    batch: int = 8
     trial_steps: int = 30
-    phase_share: float = 0.2
+    phase_share: float = 0.1
     phase_batches: int = 16
     layers: int = 3
-    shots: int = 1024
+    shots: int = 4096
     final_shots: int = 100_000
     natural_rate: float = 0.5
     adam_rate: float = 0.05
@@ -356,7 +356,7 @@ STAGE = Stage(
         ),
         "default": Config(),
         "paper": Config(
-            steps=2000, trial_steps=100, phase_batches=64, layers=4, shots=4096, evaluation_characters=400_000
+            steps=600, batch=16, trial_steps=60, phase_batches=32, layers=4, shots=8192, evaluation_characters=200_000
         ),
     },
     problem=problem,
