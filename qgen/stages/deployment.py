@@ -381,7 +381,7 @@ def annealer(config: Config) -> Arm:
         return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": reads.feasible.astype(float)})
 
     note = (
-        "path-integral Monte Carlo stands for an ideal annealer; native clique embedding, reads with M removals count"
+        "path-integral Monte Carlo stands for an ideal annealer; the price embeds it; reads of another weight are dropped"
     )
     return Arm("quantum/annealing", solve, note, _expand_and_quantise(config))
 
