@@ -20,10 +20,10 @@ from qgen.circuits import count, sector
 from qgen.classical import subset
 from qgen.lm import data, generate, quantise, tokenizer, train, transformer
 from qgen.quantum import annealing, qaoa
+from qgen.stages import removal
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
 from qgen.types import Array, Key, Params
 
-EXPANSIONS = ("pairs", "taylor")
 FLOATS = {"bf16": jnp.bfloat16, "f32": jnp.float32}
 TRAINING_INSTANCES = 16
 """Random instances that carried-over angles are trained on."""
@@ -36,7 +36,7 @@ class Config:
     Attributes:
         removed: share of the branches to remove.
         precision: "int8", "bf16" or "f32" for what remains.
-        expansion: how the energy is made, see `expansion`.
+        expansion: how the energy is made, see `removal.expansion`.
         calibration: windows of the second domain that the energy is computed from.
         layers: QAOA layers.
         mixer: "full" or "ring".
@@ -117,7 +117,7 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     time = max(1, min(model.context // 2, model.context - config.tokens))
     prompts, _ = data.batch(jax.random.fold_in(key, 1), held, config.prompts, time)
     removed = min(2 * model.depth - 1, max(1, round(config.removed * 2 * model.depth)))
-    energy = expansion(params, model, windows, config.expansion)
+    energy = removal.expansion(params, model, windows, config.expansion)
     return Problem(
         model,
         params,
@@ -129,44 +129,6 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
         energy,
         subset.exact(energy, removed).energy,
     )
-
-
-@functools.partial(jax.jit, static_argnames=("model", "kind"))
-def expansion(params: Params, model: transformer.Config, windows: Array, kind: str) -> subset.Quadratic:
-    """The calibration loss as a quadratic function of the removals x = 1 - gates, without its constant.
-
-    Args:
-        params: the parameters.
-        model: the architecture.
-        windows: calibration windows.
-        kind: "pairs": exact for one and two removals, from N (N + 1) / 2 + 1 evaluations of the loss; "taylor":
-            gradient and Hessian in the gates at 1, which sees removals as small changes.
-
-    Raises:
-        ValueError: for an unknown kind.
-    """
-    check.one_of("expansion", kind, EXPANSIONS)
-    n = 2 * model.depth
-
-    def loss(gates: Array) -> Array:
-        return train.loss(params, model, windows[:, :-1], windows[:, 1:], gates=gates)
-
-    if kind == "taylor":
-
-        def slope_twice(gates: Array) -> tuple[Array, Array]:
-            slope = jax.grad(loss)(gates)
-            return slope, slope
-
-        curvature, slope = jax.jacfwd(slope_twice, has_aux=True)(jnp.ones(n))
-        return subset.Quadratic(-slope, 0.5 * (curvature + curvature.T))
-    rows, columns = np.triu_indices(n)
-    removals = np.zeros((len(rows) + 1, n), np.float32)
-    removals[np.arange(len(rows)), rows] = removals[np.arange(len(rows)), columns] = 1.0
-    losses = jax.lax.map(lambda removed: loss(1 - removed), jnp.asarray(removals))
-    rises = jnp.zeros((n, n)).at[rows, columns].set(losses[:-1] - losses[-1])
-    single = jnp.diagonal(rises)
-    couplings = jnp.triu(rises - single[:, None] - single[None, :], 1)
-    return subset.Quadratic(single, couplings + couplings.T)
 
 
 def score(problem: Problem, answer: Deployed) -> dict[str, float]:
@@ -192,7 +154,7 @@ def _stored(answer: Deployed) -> int:
 
 
 def _energy(problem: Problem, config: Config) -> subset.Quadratic:
-    return expansion(problem.params, problem.model, problem.windows, config.expansion)
+    return removal.expansion(problem.params, problem.model, problem.windows, config.expansion)
 
 
 def _finish(problem: Problem, config: Config, removed: Any, chance: Any) -> Deployed:
@@ -233,7 +195,7 @@ def greedy_loss(config: Config) -> Arm:
     def solve(key: Key, problem: Problem) -> Outcome:
         gates = jnp.ones(2 * problem.model.depth)
         for _ in range(problem.removed):
-            losses = _losses_without_each(problem.params, problem.model, problem.windows, gates)
+            losses = removal.losses_without_each(problem.params, problem.model, problem.windows, gates)
             gates = gates.at[jnp.argmin(losses)].set(0.0)
         removed = 1 - gates.astype(jnp.int32)
         found = subset.best(problem.energy, removed[None])
@@ -242,16 +204,6 @@ def greedy_loss(config: Config) -> Arm:
     return Arm(
         "classical/greedy_loss", solve, "one branch after the other, by the calibration loss itself; no energy model"
     )
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _losses_without_each(params: Params, model: transformer.Config, windows: Array, gates: Array) -> Array:
-    """The calibration loss with one more branch removed, [2 * depth]; infinite for those already gone."""
-
-    def loss(branch: Array) -> Array:
-        return train.loss(params, model, windows[:, :-1], windows[:, 1:], gates=gates.at[branch].set(0.0))
-
-    return jnp.where(gates == 0, jnp.inf, jax.lax.map(loss, jnp.arange(2 * model.depth)))
 
 
 def annealed(config: Config) -> Arm:
@@ -381,7 +333,7 @@ def annealer(config: Config) -> Arm:
         return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": reads.feasible.astype(float)})
 
     note = (
-        "path-integral Monte Carlo stands for an ideal annealer; the price embeds it; reads of another weight are dropped"
+        "path-integral Monte Carlo stands for an ideal annealer; the price embeds it; reads of other weights are lost"
     )
     return Arm("quantum/annealing", solve, note, _expand_and_quantise(config))
 

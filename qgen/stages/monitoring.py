@@ -9,14 +9,14 @@ Score: AUROC of the anomalies among undrifted requests; power, false alarms and 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from qgen.classical import anomaly, drift
+from qgen.classical import anomaly, detect
 from qgen.lm import tokenizer, transformer
 from qgen.quantum import kernel
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
@@ -26,8 +26,6 @@ CHUNK = 64
 """Requests that go through the model at once."""
 SCORED = 1000
 """Requests that one use of the answer scores."""
-FITTED = 2 / 3
-"""Share of the reference that a trial fits; the rest checks it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,196 +191,83 @@ def score(problem: Problem, answer: Monitored) -> dict[str, float]:
     }
 
 
-class Reduction(NamedTuple):
-    """A linear map of features that gives the reference mean 0 and every component variance 1 on it.
-
-    Attributes:
-        mean: [width + 1].
-        axes: [width + 1, components].
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
+def _arranged(key: Key, problem: Problem, how: detect.Reduction) -> detect.Data:
+    return detect.arrange(key, how, problem.reference, problem.stream, problem.anomalies, len(problem.shares))
 
 
-def reduction(reference: np.ndarray, features: int | None) -> Reduction:
-    """The loss and `features` - 1 principal components of the standardised hidden state; None: all features."""
-    mean, spread = reference.mean(axis=0), np.maximum(reference.std(axis=0), 1e-6)
-    if features is None:
-        return Reduction(mean, np.diag(1 / spread))
-    _, sizes, directions = np.linalg.svd(((reference - mean) / spread)[:, :-1], full_matrices=False)
-    kept = min(features - 1, len(sizes))
-    axes = np.zeros((reference.shape[1], kept + 1))
-    axes[-1, 0] = 1 / spread[-1]
-    deviations = np.maximum(sizes[:kept], 1e-6) / len(reference) ** 0.5
-    axes[:-1, 1:] = (directions[:kept] / spread[:-1]).T / deviations
-    return Reduction(mean, axes)
-
-
-def reduce(reduction: Reduction, features: np.ndarray) -> np.ndarray:
-    """The components of requests, float32."""
-    return ((features - reduction.mean) @ reduction.axes).astype(np.float32)
-
-
-class Data(NamedTuple):
-    """Reduced features as one table of items: the reference, outliers to check trials with, the stream, the corrupted.
-
-    Attributes:
-        items: [reference + outliers + stream + corrupted, features].
-        fitted: how many of the reference a trial fits.
-        reference: how many items are the reference.
-        known: how many are reference or outliers.
-        windows: rows of the stream's windows, [windows, window].
-    """
-
-    items: np.ndarray
-    fitted: int
-    reference: int
-    known: int
-    windows: np.ndarray
-
-
-def _prepare(key: Key, problem: Problem, how: Reduction) -> Data:
-    """Reduces everything; outliers, uniform in the reference's box, stand for anomalies, so that no label is used."""
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    reference = reduce(how, problem.reference)
-    fitted = round(FITTED * len(reference))
-    low, high = reference.min(axis=0), reference.max(axis=0)
-    outliers = generator.uniform(low, high, (len(reference) - fitted, len(low))).astype(np.float32)
-    items = [reference, outliers, reduce(how, problem.stream), reduce(how, problem.anomalies)]
-    known = len(reference) + len(outliers)
-    windows = known + np.arange(len(problem.stream)).reshape(len(problem.shares), -1)
-    return Data(np.concatenate(items), fitted, len(reference), known, windows)
-
-
-Fit = Callable[[np.ndarray, float], Any]
-Score = Callable[[Any, np.ndarray], np.ndarray]
-
-
-def _tuned(config: Config, data: Data, fit: Fit, score: Score) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
-    """The detector of the best trial, fitted on the whole reference; its scores; p-values; each trial's own AUROC."""
-    from sklearn.metrics import roc_auc_score
-
-    held_back = data.items[data.fitted : data.known]
-    labels = np.arange(len(held_back)) >= data.reference - data.fitted
-    found = [roc_auc_score(labels, score(fit(data.items[: data.fitted], trial), held_back)) for trial in config.trials]
-    reference = data.items[: data.reference]
-    detector = fit(reference, config.trials[int(np.argmax(found))])
-    p_values = drift.kolmogorov_smirnov(reference, data.items[data.windows])
-    return detector, score(detector, data.items[data.known :]), p_values, np.array(found)
+def _detect(
+    key: Key,
+    config: Config,
+    data: detect.Data,
+    entries: detect.Entries,
+    repair: Callable[[np.ndarray], np.ndarray] | None = None,
+    drift_trial: float | None = None,
+) -> detect.Detected:
+    return detect.detect(
+        key,
+        data,
+        entries,
+        trials=config.trials,
+        nu=config.nu,
+        permutations=config.permutations,
+        repair=repair,
+        drift_trial=drift_trial,
+    )
 
 
 def forest(config: Config) -> Arm:
     """Isolation forest; Kolmogorov-Smirnov tests of every component."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        how = reduction(problem.reference, config.features)
+        how = detect.reduction(problem.reference, config.features)
         seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
 
         def fit(x: np.ndarray, trial: float) -> anomaly.Forest:
             return anomaly.fit_forest(seed, x, config.trees, min(len(x), max(2, round(0.5 * trial * len(x)))))
 
-        detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.forest_score)
+        detector, scores, p_values, found = detect.tuned(
+            config.trials, _arranged(key, problem, how), fit, anomaly.forest_score
+        )
         scorer = jax.tree_util.Partial(score_forest, how, detector)
         return Outcome(Monitored(scores, p_values, scorer), trace={"trials": jnp.asarray(found)})
 
     return Arm("classical/isolation_forest", solve, "drift by Kolmogorov-Smirnov tests with Bonferroni's correction")
 
 
-def score_forest(how: Reduction, detector: anomaly.Forest, features: np.ndarray) -> np.ndarray:
+def score_forest(how: detect.Reduction, detector: anomaly.Forest, features: np.ndarray) -> np.ndarray:
     """Scores of raw features by an isolation forest."""
-    return anomaly.forest_score(detector, reduce(how, features))
+    return anomaly.forest_score(detector, detect.reduce(how, features))
 
 
 def mahalanobis(config: Config) -> Arm:
     """Mahalanobis distance on all features; Kolmogorov-Smirnov tests of every feature."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        how = reduction(problem.reference, None)
+        how = detect.reduction(problem.reference, None)
 
         def fit(x: np.ndarray, trial: float) -> anomaly.Gaussian:
             return anomaly.fit_gaussian(x, min(1.0, 0.1 * trial))
 
-        detector, scores, p_values, found = _tuned(config, _prepare(key, problem, how), fit, anomaly.gaussian_score)
+        detector, scores, p_values, found = detect.tuned(
+            config.trials, _arranged(key, problem, how), fit, anomaly.gaussian_score
+        )
         scorer = jax.tree_util.Partial(score_gaussian, how, detector)
         return Outcome(Monitored(scores, p_values, scorer), trace={"trials": jnp.asarray(found)})
 
     return Arm("classical/mahalanobis", solve, "on all features; drift by Kolmogorov-Smirnov tests with Bonferroni")
 
 
-def score_gaussian(how: Reduction, detector: anomaly.Gaussian, features: np.ndarray) -> np.ndarray:
+def score_gaussian(how: detect.Reduction, detector: anomaly.Gaussian, features: np.ndarray) -> np.ndarray:
     """Scores of raw features by the Mahalanobis distance."""
-    return anomaly.gaussian_score(detector, reduce(how, features))
-
-
-Entries = Callable[[Key, float, np.ndarray, np.ndarray], np.ndarray]
-"""`(key, trial, rows, columns) -> kernel` between items given by places; the same object twice means a Gram matrix."""
-
-
-class Detected(NamedTuple):
-    """What a kernel detector found: its support vectors, trial, scores, p-values, trials' AUROCs and entries used."""
-
-    support: anomaly.Support
-    trial: float
-    scores: np.ndarray
-    p_values: np.ndarray
-    found: np.ndarray
-    entries: int
-
-
-def _detect(
-    key: Key, config: Config, data: Data, entries: Entries, *, shots: int = 0, drift_trial: float | None = None
-) -> Detected:
-    """One-class SVM and MMD for any kernel: tune, fit on the whole reference, score the stream, test its windows.
-
-    Args:
-        key: random key of shots and permutations.
-        config: the settings.
-        data: the items.
-        entries: the kernel.
-        shots: above 0 the fitted Gram matrix is repaired first.
-        drift_trial: the trial that the drift test uses; None is the tuned one, whose entries are used again.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    keys = iter(jax.random.split(key, 2 * len(config.trials) + len(data.windows) + 5))
-    used = 0
-
-    def ask(trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        nonlocal used
-        used += len(rows) * (len(rows) - 1) // 2 if rows is columns else len(rows) * len(columns)
-        return entries(next(keys), trial, rows, columns)
-
-    def fit(trial: float, rows: np.ndarray) -> tuple[anomaly.Support, np.ndarray]:
-        gram = ask(trial, rows, rows)
-        return anomaly.fit_one_class(data.items[rows], kernel.repaired(gram) if shots else gram, config.nu), gram
-
-    fitted, held_back = np.arange(data.fitted), np.arange(data.fitted, data.known)
-    labels = held_back >= data.reference
-    found = []
-    for trial in config.trials:
-        support, _ = fit(trial, fitted)
-        scores = anomaly.support_score(support, ask(trial, held_back, fitted[support.places]))
-        found.append(roc_auc_score(labels, scores))
-    trial = config.trials[int(np.argmax(found))]
-    reference, watched = np.arange(data.reference), np.arange(data.known, len(data.items))
-    support, gram = fit(trial, reference)
-    across = ask(trial, watched, reference)
-    scores = anomaly.support_score(support, across[:, support.places])
-    if drift_trial is not None and drift_trial != trial:
-        gram, across = ask(drift_trial, reference, reference), ask(drift_trial, watched, reference)
-    inside = np.stack([ask(drift_trial or trial, rows, rows) for rows in data.windows])
-    between = across[data.windows - data.known].transpose(0, 2, 1)
-    p_values = drift.mmd(next(keys), drift.pooled(gram, between, inside), data.reference, config.permutations)
-    return Detected(support, trial, scores, np.asarray(p_values), np.array(found), used)
+    return anomaly.gaussian_score(detector, detect.reduce(how, features))
 
 
 def rbf(config: Config) -> Arm:
     """One-class SVM and MMD with an RBF kernel."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        how = reduction(problem.reference, config.features)
-        data = _prepare(key, problem, how)
+        how = detect.reduction(problem.reference, config.features)
+        data = _arranged(key, problem, how)
         first = anomaly.median_gamma(data.items[: data.reference])
 
         def entries(key: Key, trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -396,17 +281,17 @@ def rbf(config: Config) -> Arm:
     return Arm("classical/ocsvm_rbf", solve, "drift by MMD with the median heuristic")
 
 
-def score_rbf(how: Reduction, support: anomaly.Support, gamma: float, features: np.ndarray) -> np.ndarray:
+def score_rbf(how: detect.Reduction, support: anomaly.Support, gamma: float, features: np.ndarray) -> np.ndarray:
     """Scores of raw features by a one-class SVM with an RBF kernel."""
-    return anomaly.support_score(support, anomaly.rbf(reduce(how, features), support.items, gamma))
+    return anomaly.support_score(support, anomaly.rbf(detect.reduce(how, features), support.items, gamma))
 
 
 def random_fourier(config: Config) -> Arm:
     """As many random Fourier features as the quantum kernel has amplitudes."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        how = reduction(problem.reference, config.features)
-        data = _prepare(key, problem, how)
+        how = detect.reduction(problem.reference, config.features)
+        data = _arranged(key, problem, how)
         first = anomaly.median_gamma(data.items[: data.reference])
         seed, width = int(jax.random.randint(key, (), 0, 2**31 - 1)), data.items.shape[1]
 
@@ -424,9 +309,13 @@ def random_fourier(config: Config) -> Arm:
     return Arm("control/random_fourier", solve, "2^features random Fourier features of an RBF kernel, no circuit")
 
 
-def score_fourier(how: Reduction, support: anomaly.Support, waves: anomaly.Fourier, features: np.ndarray) -> np.ndarray:
+def score_fourier(
+    how: detect.Reduction, support: anomaly.Support, waves: anomaly.Fourier, features: np.ndarray
+) -> np.ndarray:
     """Scores of raw features by a one-class SVM on random Fourier features."""
-    products = anomaly.fourier_features(waves, reduce(how, features)) @ anomaly.fourier_features(waves, support.items).T
+    products = (
+        anomaly.fourier_features(waves, detect.reduce(how, features)) @ anomaly.fourier_features(waves, support.items).T
+    )
     return anomaly.support_score(support, products)
 
 
@@ -434,8 +323,8 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
     """One-class SVM and MMD with an IQP kernel, measured with shots (0: exactly)."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        how = reduction(problem.reference, config.features)
-        data = _prepare(key, problem, how)
+        how = detect.reduction(problem.reference, config.features)
+        data = _arranged(key, problem, how)
 
         @functools.lru_cache(maxsize=2)
         def exact(trial: float) -> np.ndarray:
@@ -449,7 +338,7 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
             measure = kernel.measured_gram if rows is columns else kernel.measured
             return measure(key, chances, shots)
 
-        seen = _detect(key, config, data, entries, shots=shots)
+        seen = _detect(key, config, data, entries, repair=kernel.repaired if shots else None)
         bandwidth = config.bandwidth * seen.trial
         scorer = jax.tree_util.Partial(score_iqp, how, seen.support, bandwidth, config.reps, pairs)
         used = kernel.resources(data.items.shape[1], config.reps, pairs, seen.entries, shots) if shots else ()
@@ -459,10 +348,15 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
 
 
 def score_iqp(
-    how: Reduction, support: anomaly.Support, bandwidth: float, reps: int, pairs: kernel.Pairs, features: np.ndarray
+    how: detect.Reduction,
+    support: anomaly.Support,
+    bandwidth: float,
+    reps: int,
+    pairs: kernel.Pairs,
+    features: np.ndarray,
 ) -> np.ndarray:
     """Scores of raw features by a one-class SVM with an IQP kernel, simulated exactly."""
-    left = kernel.states(reduce(how, features), bandwidth, reps, pairs)
+    left = kernel.states(detect.reduce(how, features), bandwidth, reps, pairs)
     right = kernel.states(support.items, bandwidth, reps, pairs)
     return anomaly.support_score(support, np.asarray(kernel.gram(left, right)))
 

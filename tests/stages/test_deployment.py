@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qgen.lm import quantise, train, transformer
-from qgen.stages import deployment
+from qgen.stages import deployment, removal
 from tests.stages import tiny
 
 SINGLE = 2e-4
@@ -41,7 +41,7 @@ def test_pairs_energy_is_exact_for_one_and_two_removals(problem, loss):
 
 
 def test_taylor_energy_is_the_losses_derivatives(problem, loss):
-    energy = deployment.expansion(problem.params, problem.model, problem.windows, "taylor")
+    energy = removal.expansion(problem.params, problem.model, problem.windows, "taylor")
     step = 0.1
     for i in range(N):
         unit = step * np.eye(N)[i]
@@ -51,7 +51,7 @@ def test_taylor_energy_is_the_losses_derivatives(problem, loss):
         assert abs(float(energy.quadratic[i, i]) - bend) < 0.05
     np.testing.assert_allclose(energy.quadratic, energy.quadratic.T, atol=1e-6)
     with pytest.raises(ValueError, match="`expansion`"):
-        deployment.expansion(problem.params, problem.model, problem.windows, "cubic")
+        removal.expansion(problem.params, problem.model, problem.windows, "cubic")
 
 
 @pytest.mark.parametrize("name", deployment.STAGE.arms)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from qgen.classical import detect
 from qgen.lm import tokenizer, transformer
 from qgen.stages import monitoring
 from tests.stages import tiny
@@ -64,12 +65,12 @@ def test_corruptions_spoil_the_tail_only():
 
 
 def test_reduction_whitens_the_reference(problem):
-    reduced = monitoring.reduce(monitoring.reduction(problem.reference, 3), problem.reference)
+    reduced = detect.reduce(detect.reduction(problem.reference, 3), problem.reference)
     np.testing.assert_allclose(reduced.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(reduced.std(0), 1, atol=1e-3)
     assert abs(np.corrcoef(reduced[:, 1], reduced[:, 2])[0, 1]) < 1e-3
     assert abs(np.corrcoef(reduced[:, 0], problem.reference[:, -1])[0, 1]) > 0.999
-    everything = monitoring.reduce(monitoring.reduction(problem.reference, None), problem.reference)
+    everything = detect.reduce(detect.reduction(problem.reference, None), problem.reference)
     assert everything.shape[1] == 17
 
 
