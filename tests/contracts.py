@@ -69,5 +69,4 @@ def hands_on(stage: Stage, artefacts: Artefacts, problem: Any, outcome: Outcome)
     handed = stage.hand_on(artefacts, problem, outcome.answer)
     assert isinstance(handed, Artefacts)
     assert handed[:4] == artefacts[:4]
-    assert handed != artefacts
     return handed

@@ -356,7 +356,7 @@ _ARMS = {
 
 STAGE = Stage(
     name="architecture",
-    title="3 initialisation and architecture",
+    title="Initialisation and architecture",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.02),
     presets={
         "smoke": Config(

@@ -400,7 +400,7 @@ def hand_on(artefacts: Artefacts, problem: Problem, answer: Deployed) -> Artefac
 
 STAGE = Stage(
     name="deployment",
-    title="6 inference and deployment",
+    title="Inference and deployment",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.02),
     presets={
         "smoke": Config(

@@ -321,7 +321,7 @@ def hand_on(artefacts: Artefacts, problem: Problem, answer: Adapted) -> Artefact
 
 STAGE = Stage(
     name="finetuning",
-    title="5 finetuning and distillation",
+    title="Fine-tuning and distillation",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.02),
     presets={
         "smoke": Config(samples=24, steps=6, batch=4, trials=(1.0,), layers=2, shots=256, holdout=4),

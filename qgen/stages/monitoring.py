@@ -374,7 +374,7 @@ def hand_on(artefacts: Artefacts, problem: Problem, answer: Monitored) -> Artefa
 
 STAGE = Stage(
     name="monitoring",
-    title="7 maintenance and monitoring",
+    title="Maintenance and monitoring",
     quality=Quality("auroc", higher_is_better=True, margin=0.02),
     presets={
         "smoke": Config(

@@ -348,7 +348,7 @@ _GENERATED = (
 
 STAGE = Stage(
     name="training",
-    title="4 training",
+    title="Training",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.01),
     presets={
         "smoke": Config(
