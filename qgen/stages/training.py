@@ -348,7 +348,7 @@ _GENERATED = (
 
 STAGE = Stage(
     name="training",
-    title="Training",
+    title="Training, main loop",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.01),
     presets={
         "smoke": Config(
