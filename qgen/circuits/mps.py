@@ -5,7 +5,8 @@ tensors right-canonical, beside the density matrix L_i of everything left of eac
 gate on sites i, i + 1 makes C = G B_i B_{i+1}; the new bond keeps the leading eigenvectors V of C^dagger L_i C:
 B_i <- C V, B_{i+1} <- V^dagger. Nothing is divided by a singular value, and the only decomposition is a Hermitian
 eigenproblem of which just the kept *subspace* matters, so that its derivative needs the gaps between kept and
-dropped eigenvalues only: degenerate and vanishing singular values are harmless.
+dropped eigenvalues only: degenerate and vanishing singular values are harmless. First derivatives only: a second one
+would need the gaps among the kept eigenvalues.
 
 The circuit becomes a list of two-site and one-site instructions which one scan executes: compile time grows neither
 with the number of gates nor with the number of qubits.
