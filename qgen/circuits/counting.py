@@ -20,8 +20,28 @@ from qgen.resources import Resources
 
 CONNECTIVITIES = ("all", "linear", "grid", "heavy_hex")
 
-_CLIFFORD = {"id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "iswap", "ecr"}
 _T_COUNT = {"t": 1, "tdg": 1, "ch": 2}
+_CONTROLLED = {
+    "id": (0, 0),
+    "x": (0, 0),
+    "y": (0, 0),
+    "z": (0, 0),
+    "h": (2, 0),
+    "s": (3, 0),
+    "sdg": (3, 0),
+    "sx": (3, 0),
+    "sxdg": (3, 0),
+    "t": (0, 3),
+    "tdg": (0, 3),
+    "p": (0, 3),
+    "u1": (0, 3),
+    "rx": (0, 2),
+    "ry": (0, 2),
+    "rz": (0, 2),
+    "unitary": (0, 6),
+}
+"""T gates and rotations of a one-qubit gate under one control."""
+
 _ROTATIONS = {
     "cp": 3,
     "cp00": 3,
@@ -185,26 +205,27 @@ def _positive(op: Op, ancilla: int) -> Iterator[Step]:
 def _plain(op: Op) -> Iterator[Step]:
     """An operation with at most one control besides those that its name says."""
     wires = op.support
-    turns = _ROTATIONS.get(op.name, len(op.angles)) * (2 if op.controls else 1)
     if op.name == "pauli_rot" and not op.controls:
         yield from _pauli(op)
     elif not wires:
         return
-    elif op.name in ("unitary", "diagonal") and len(wires) > 1:
+    elif op.name == "diagonal" and len(wires) > 1 or op.name == "unitary" and len(op.wires) > 1:
         yield _block(op)
-    elif len(wires) == 1:
-        turns = 3 if op.name == "unitary" else 1 if op.name == "diagonal" else turns
-        yield Step(wires, 1, t_gates=_T_COUNT.get(op.name, 0), rotations=turns)
-    elif len(wires) == 2:
-        if op.controls and op.name not in _CLIFFORD | {"h"} and not op.angles:
-            turns = 3
-        t_gates = 2 if op.controls and op.name == "h" else _T_COUNT.get(op.name, 0)
-        yield Step(wires, 0, 1, t_gates, turns, 1, 1)
+    elif len(wires) <= 2:
+        t_gates, turns = _CONTROLLED[op.name] if op.controls else _cost(op)
+        double = len(wires) - 1
+        yield Step(wires, 1 - double, double, t_gates, turns, 1, double)
     elif op.name.startswith("double_excitation") and not op.controls:
         # 14 CNOTs, 6 H and 8 RY (arXiv:2104.05695, fig. 5), one after the other.
         yield Step(wires, 14, 14, 0, 8 if op.name == "double_excitation" else 16, 28, 14)
     else:
         yield _block(op)
+
+
+def _cost(op: Op) -> tuple[int, int]:
+    """T gates and rotations of a gate on one or two wires."""
+    given = {"unitary": 3, "diagonal": 1}.get(op.name, len(op.angles))
+    return _T_COUNT.get(op.name, 0), _ROTATIONS.get(op.name, given)
 
 
 def _cnot(a: int, b: int) -> Step:
@@ -259,7 +280,9 @@ def graph(qubits: int, connectivity: str) -> list[tuple[int, ...]]:
         return [tuple(q for q in (k - 1, k + 1) if 0 <= q < qubits) for k in range(qubits)]
     if connectivity == "grid":
         width = math.isqrt(qubits - 1) + 1
-        pairs = [(k, k + 1) for k in range(qubits - 1) if (k + 1) % width] + [(k, k + width) for k in range(qubits - width)]
+        pairs = [(k, k + 1) for k in range(qubits - 1) if (k + 1) % width] + [
+            (k, k + width) for k in range(qubits - width)
+        ]
         return _neighbours(qubits, pairs)
     return _heavy_hex(qubits)
 
@@ -324,5 +347,3 @@ def route(steps: list[Step], qubits: int, connectivity: str) -> Iterator[Step]:
                     place[wire], place[other] = there, here
                     holds[here], holds[there] = other, wire
         yield step._replace(wires=tuple(int(place[w]) for w in step.wires))
-
-

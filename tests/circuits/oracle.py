@@ -12,6 +12,10 @@ def pennylane_op(op, params):
     wires = list(op.wires)
     name = qc.GATES[op.name].pennylane
     if op.name == "gphase":
+        entries = np.ones((2,) * len(op.controls), complex)
+        entries[op.values] = np.exp(1j * angles[0])
+        if op.controls:
+            return qml.DiagonalQubitUnitary(entries.reshape(-1), wires=list(op.controls))
         made = qml.GlobalPhase(-angles[0], wires=0)
     elif op.name == "cu":
         t, f, l, g = angles

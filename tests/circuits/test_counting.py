@@ -1,0 +1,143 @@
+import numpy as np
+import pennylane as qml
+import pytest
+
+from qgen import circuits as qc
+from qgen.circuits import counting
+from tests.circuits.oracle import pennylane_op
+
+
+def pennylane_specs(circuit):
+    params = np.linspace(0.1, 1.0, max(circuit.n_params, 1))
+    ops = [pennylane_op(op, params) for op in circuit.walk()]
+    found = qml.tape.QuantumScript(ops, [qml.state()]).specs["resources"]
+    sizes = dict(found.gate_sizes)
+    return sizes.get(1, 0), sizes.get(2, 0), found.depth
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        qc.ansatz.hardware_efficient(5, 3),
+        qc.ansatz.brickwork(5, 2),
+        qc.ansatz.ansatz14(4, 2),
+        qc.encodings.amplitude(4, real=True),
+        qc.Circuit(3, (qc.gate("h", 0), qc.gate("rzz", (0, 2), 0.3), qc.gate("t", 1), qc.gate("swap", (1, 2)))),
+    ],
+)
+def test_elementary_gates_count_as_pennylane_counts(circuit):
+    found = qc.count(circuit)
+    assert (found.gates_1q, found.gates_2q, found.layers) == pennylane_specs(circuit)
+    assert found.measurements == circuit.n_qubits and found.shots == 1 and found.circuits == 1
+
+
+def test_totals_over_shots_and_circuits():
+    one = qc.count(qc.ansatz.hardware_efficient(4, 2))
+    many = qc.count(qc.ansatz.hardware_efficient(4, 2), shots=7, circuits=3)
+    assert many.circuits == 3 and many.shots == 21
+    for name in ("layers", "layers_2q", "gates_1q", "gates_2q", "measurements", "rotations"):
+        assert getattr(many, name) == 21 * getattr(one, name)
+    assert one.rotations == 16 and one.gates_2q == 8 and one.layers_2q == 8
+
+
+def test_toffoli_is_the_textbooks():
+    """Nielsen and Chuang, figure 4.9: 6 CNOT, 7 T, 2 H; the decomposition is PennyLane's as well."""
+    found = qc.count(qc.Circuit(3, (qc.gate("ccx", (0, 1, 2)),)))
+    parts = qml.Toffoli(wires=(0, 1, 2)).decomposition()
+    cnots = sum(op.name == "CNOT" for op in parts)
+    ts = sum("T" in op.name and op.name != "CNOT" for op in parts)
+    assert (found.gates_2q, found.t_gates, found.gates_1q) == (cnots, ts, len(parts) - cnots)
+    assert found.rotations == 0
+    ccz = qc.count(qc.Circuit(3, (qc.gate("ccz", (0, 1, 2)),)))
+    assert (ccz.gates_2q, ccz.t_gates, ccz.gates_1q) == (6, 7, 7)
+    cswap = qc.count(qc.Circuit(3, (qc.gate("cswap", (0, 1, 2)),)))
+    assert (cswap.gates_2q, cswap.t_gates) == (8, 7)
+
+
+def test_many_controls_need_ancillas():
+    """k controls: 2 (k - 1) Toffolis around a CNOT on k - 1 ancillas; a Toffoli's worth of two controls is direct."""
+    found = qc.count(qc.Circuit(5, (qc.gate("x", 4, controls=(0, 1, 2, 3), values=(1, 0, 1, 1)),)))
+    assert found.qubits == 5 + 3
+    assert (found.t_gates, found.gates_2q) == (6 * 7, 6 * 6 + 1)
+    assert found.gates_1q == 6 * 9 + 2
+    assert found.measurements == 5
+    p = qc.count(qc.Circuit(3, (qc.gate("gphase", (), 0.3, controls=(0, 1, 2)),)))
+    assert (p.t_gates, p.gates_2q, p.rotations) == (2 * 7, 2 * 6 + 1, 3)
+
+
+def test_pauli_rotations_are_ladders():
+    circuit = qc.Circuit(4, (qc.pauli_rotation("XIZY", range(4), 0.3), qc.pauli_rotation("II", (0, 1), 0.3)))
+    found = qc.count(circuit)
+    assert (found.gates_2q, found.gates_1q, found.rotations) == (4, 2 * 2 + 1, 1)
+
+
+def test_blocks_and_the_rest():
+    rng = np.random.default_rng(0)
+    matrix = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    ops = (
+        qc.unitary(matrix, (0, 1, 2)),
+        qc.diagonal(np.exp(1j * rng.normal(size=8)), (0, 1, 2)),
+        qc.gate("double_excitation", (0, 1, 2, 3), 0.3),
+        qc.gate("t", 0, controls=(1,)),
+        qc.gate("h", 0, controls=(1,)),
+        qc.gate("gphase", (), 0.3),
+        qc.unitary(matrix[:1, :1] / abs(matrix[0, 0]) * np.eye(2), (3,)),
+        qc.Measure(0, 0),
+        qc.Reset(1),
+        qc.Conditional(qc.gate("x", 2), (0,)),
+    )
+    found = qc.count(qc.Circuit(4, ops))
+    # Shannon decomposition of three qubits: 20 CNOTs; a diagonal: 6; double excitation: 14 (arXiv:2104.05695).
+    assert found.gates_2q == 20 + 6 + 14 + 1 + 1
+    assert found.rotations == 63 + 7 + 8 + 3 + 3
+    assert found.t_gates == 2 and found.measurements == 5
+
+
+@pytest.mark.parametrize(("connectivity", "swaps"), [("all", 0), ("linear", 4), ("grid", 2)])
+def test_routing_brings_distant_wires_together(connectivity, swaps):
+    """Wires 0 and 5 of six: distance 5 on a line; on a grid of width 3 (0 1 2 / 3 4 5) distance 3."""
+    found = qc.count(qc.Circuit(6, (qc.gate("cx", (0, 5)),)), connectivity=connectivity)
+    assert found.gates_2q == 1 + 3 * swaps and found.layers == 1 + 3 * swaps
+
+
+@pytest.mark.parametrize("connectivity", ["linear", "grid", "heavy_hex"])
+def test_routed_steps_are_neighbours_and_do_the_same(connectivity):
+    rng = np.random.default_rng(1)
+    steps = [counting.Step(tuple(int(w) for w in rng.permutation(9)[:2]), double=1, depth_2q=1) for _ in range(30)]
+    neighbours = counting.graph(9, connectivity)
+    routed = list(counting.route(steps, 9, connectivity))
+    holds = list(range(len(neighbours)))
+    done = []
+    for step in routed:
+        a, b = step.wires
+        assert b in neighbours[a] and a in neighbours[b]
+        if step.double == 3:
+            holds[a], holds[b] = holds[b], holds[a]
+        else:
+            done.append((holds[a], holds[b]))
+    assert done == [step.wires for step in steps]
+
+
+@pytest.mark.parametrize("qubits", [1, 5, 20, 65, 130])
+def test_heavy_hex_is_connected_and_sparse(qubits):
+    neighbours = counting.graph(qubits, "heavy_hex")
+    assert len(neighbours) >= qubits and max(map(len, neighbours)) <= 3
+    reached, queue = {0}, [0]
+    while queue:
+        fresh = [q for q in neighbours[queue.pop()] if q not in reached]
+        reached.update(fresh)
+        queue += fresh
+    assert len(reached) == len(neighbours)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shots": 0}, "`shots` must be at least 1"),
+        ({"circuits": 0}, "`circuits` must be at least 1"),
+        ({"connectivity": "ring"}, "`connectivity` must be one of"),
+    ],
+)
+def test_bad_input(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        qc.count(qc.Circuit(1), **arguments)

@@ -1,0 +1,87 @@
+"""Random circuits over the whole gate table against PennyLane's default.qubit, in both precisions, with gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qgen import circuits as qc
+from qgen.circuits.observables import Observable
+from tests.circuits import oracle
+
+ATOL = {"float32": 5e-6, "float64": 1e-11}
+GRADIENT_ATOL = {"float32": 5e-5, "float64": 1e-7}
+NAMES = sorted(qc.GATES)
+N_PARAMS = 4
+WIDTHS = (4, 5, 4, 6, 4, 3, 2, 1)
+OPS = 9
+
+
+def random_circuit(seed):
+    """A circuit whose gates run through the table: all circuits together hold every gate."""
+    rng = np.random.default_rng(seed)
+    n = WIDTHS[seed]
+    ops = []
+    for k in range(OPS):
+        name = NAMES[(seed * OPS + k) % len(NAMES)]
+        op = oracle.random_op(rng, name, n, N_PARAMS, int(rng.integers(0, 3)) if k % 3 == 0 else 0)
+        ops += [op or oracle.random_op(rng, name, n, N_PARAMS)]
+        ops.append(qc.gate("ry", int(rng.integers(n)), qc.Angle(int(rng.integers(N_PARAMS)), 0.8)))
+    return qc.Circuit(n, (*(op for op in ops if op), qc.gate("rz", 0, qc.Angle(N_PARAMS - 1)))), rng
+
+
+def random_observable(rng, n):
+    words = ["".join(rng.choice(list("IXYZ"), n)) for _ in range(4)]
+    return Observable(words, rng.uniform(-1, 1, 4)) + 0.3 * qc.z(0)
+
+
+@pytest.mark.parametrize("seed", range(len(WIDTHS)))
+def test_random_circuit(seed):
+    circuit, rng = random_circuit(seed)
+    observable = random_observable(rng, circuit.n_qubits)
+    params = rng.uniform(-2, 2, N_PARAMS)
+    direction = rng.normal(size=N_PARAMS)
+    state = oracle.pennylane_state(circuit, params)
+    expected = oracle.value(circuit, params, observable)
+    slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), params, direction)
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(dtype == "float64"):
+            given = jnp.asarray(params, dtype)
+            found = jax.jit(lambda p: qc.apply(circuit, p))(given)
+            value, gradient = jax.jit(jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable)))(given)
+        assert gradient.dtype == dtype
+        np.testing.assert_allclose(found, state, rtol=0, atol=ATOL[dtype])
+        np.testing.assert_allclose(value, expected, rtol=0, atol=ATOL[dtype])
+        np.testing.assert_allclose(np.asarray(gradient) @ direction, slope, rtol=0, atol=GRADIENT_ATOL[dtype])
+
+
+def test_the_circuits_hold_the_whole_table():
+    held = {op.name for seed in range(len(WIDTHS)) for op in random_circuit(seed)[0].ops}
+    assert held == set(NAMES)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_every_gate_with_controls(extra):
+    rng = np.random.default_rng(extra)
+    n = 6
+    for name in NAMES:
+        op = oracle.random_op(rng, name, n, 0, extra)
+        circuit = qc.Circuit(n, (op,))
+        state = oracle.random_state(rng, n)
+        found = qc.apply(circuit, (), state=jnp.asarray(state))
+        np.testing.assert_allclose(found, oracle.pennylane_state(circuit, (), state), rtol=0, atol=ATOL["float32"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [7, 8, 9, 10])
+def test_wide_circuits(n):
+    rng = np.random.default_rng(n)
+    ops = [oracle.random_op(rng, name, n, N_PARAMS, int(rng.integers(0, 3))) for name in NAMES * 2]
+    circuit = qc.Circuit(n, tuple(ops)) + qc.ansatz.hardware_efficient(n, 3)
+    params = rng.uniform(-2, 2, circuit.n_params)
+    observable = random_observable(rng, n)
+    direction = rng.normal(size=circuit.n_params)
+    slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), params, direction)
+    with jax.enable_x64(True):
+        gradient = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable)))(jnp.asarray(params))
+    np.testing.assert_allclose(np.asarray(gradient) @ direction, slope, rtol=0, atol=GRADIENT_ATOL["float64"])

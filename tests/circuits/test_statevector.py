@@ -1,0 +1,192 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from qgen import circuits as qc
+from qgen.circuits import statevector
+from tests.circuits import oracle
+
+ATOL = 5e-6
+N = 4
+
+
+def circuit_and_params(seed=3):
+    circuit = qc.ansatz.hardware_efficient(N, 2, ("rx", "rz"))
+    return circuit, np.random.default_rng(seed).uniform(-2, 2, circuit.n_params)
+
+
+def test_probabilities_and_marginals():
+    circuit, params = circuit_and_params()
+    p = abs(oracle.pennylane_state(circuit, params)) ** 2
+    np.testing.assert_allclose(qc.probabilities(circuit, params), p, rtol=0, atol=ATOL)
+    cube = p.reshape((2,) * N)
+    np.testing.assert_allclose(
+        qc.probabilities(circuit, params, wires=(3, 0)), cube.sum((1, 2)).T.reshape(-1), rtol=0, atol=ATOL
+    )
+
+
+def test_expectation_of_several_and_variance():
+    circuit, params = circuit_and_params()
+    several = [0.5 * qc.z(2) + qc.pauli("ZZ", (0, 3)), qc.pauli("XYZ", (0, 1, 2)), 2.0 * qc.pauli("YY", (1, 3))]
+    found = qc.expectation(circuit, params, several)
+    np.testing.assert_allclose(found, [oracle.value(circuit, params, o) for o in several], rtol=0, atol=ATOL)
+    diagonal = qc.expectation(circuit, params, [several[0], qc.z(1)])
+    np.testing.assert_allclose(diagonal[1], oracle.value(circuit, params, qc.z(1)), rtol=0, atol=ATOL)
+    total = several[0] + several[1] + several[2]
+    psi = oracle.pennylane_state(circuit, params)
+    matrix = oracle.dense(total, N)
+    expected = np.vdot(psi, matrix @ matrix @ psi).real - np.vdot(psi, matrix @ psi).real ** 2
+    np.testing.assert_allclose(qc.variance(circuit, params, total), expected, rtol=0, atol=5 * ATOL)
+
+
+def test_reduced_density_entropy_and_fidelity():
+    rng = np.random.default_rng(1)
+    first, second = (oracle.random_state(rng, N) for _ in range(2))
+    density = np.asarray(qc.reduced_density(jnp.asarray(first), (2, 0)))
+    cube = first.reshape((2,) * N).transpose(2, 0, 1, 3).reshape(4, 4)
+    np.testing.assert_allclose(density, cube @ cube.conj().T, rtol=0, atol=ATOL)
+    levels = np.linalg.eigvalsh(cube @ cube.conj().T)
+    np.testing.assert_allclose(qc.entropy(density), scipy.stats.entropy(levels), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(qc.entropy(density, 2.0), -np.log(np.sum(levels**2)), rtol=0, atol=1e-4)
+    expected = abs(np.vdot(first, second)) ** 2
+    np.testing.assert_allclose(qc.fidelity(jnp.asarray(first), jnp.asarray(second)), expected, rtol=0, atol=ATOL)
+
+
+def test_gram_against_overlaps():
+    circuit = qc.encodings.iqp(3)
+    x = np.random.default_rng(2).uniform(-1, 1, (5, 3))
+    rows = np.asarray(qc.encodings.iqp_angles(x))
+    states = np.stack([oracle.pennylane_state(circuit, row) for row in rows])
+    expected = abs(states.conj() @ states.T) ** 2
+    np.testing.assert_allclose(qc.gram(circuit, rows), expected, rtol=0, atol=ATOL)
+    np.testing.assert_allclose(qc.gram(circuit, rows[:2], rows), expected[:2], rtol=0, atol=ATOL)
+
+
+def test_pieces_batches_and_gradients_agree_with_pennylane():
+    """A batch over the data piece only: the loss's gradient with respect to weights and data, against differences."""
+    rng = np.random.default_rng(4)
+    circuit = qc.repeat(qc.encodings.angle(N, "rx") + qc.ansatz.hardware_efficient(N, 1), 2, shared=N)
+    x, w = rng.uniform(-1, 1, (3, N)), rng.uniform(-2, 2, circuit.n_params - N)
+    observable = qc.z(0) + 0.5 * qc.pauli("ZZ", (1, 2))
+    dx, dw = rng.normal(size=x.shape), rng.normal(size=w.shape)
+
+    def expected_loss(t):
+        rows = x + t * dx
+        return sum(oracle.value(circuit, np.concatenate([row, w + t * dw]), observable) ** 2 for row in rows)
+
+    def loss(x, w):
+        return jnp.sum(jax.vmap(lambda row: qc.expectation(circuit, (row, w), observable))(x) ** 2)
+
+    with jax.enable_x64(True):
+        gx, gw = jax.jit(jax.grad(loss, (0, 1)))(jnp.asarray(x), jnp.asarray(w))
+        per_row = jax.jit(jax.vmap(jax.grad(lambda w, row: qc.expectation(circuit, (row, w), observable)), (None, 0)))
+        rows = per_row(jnp.asarray(w), jnp.asarray(x))
+    slope = (expected_loss(1e-5) - expected_loss(-1e-5)) / 2e-5
+    np.testing.assert_allclose(np.sum(np.asarray(gx) * dx) + np.sum(np.asarray(gw) * dw), slope, rtol=0, atol=1e-7)
+    one = oracle.slope(lambda v: oracle.value(circuit, np.concatenate([x[1], v]), observable), w, dw)
+    np.testing.assert_allclose(np.asarray(rows)[1] @ dw, one, rtol=0, atol=1e-7)
+
+
+def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
+    from qgen.circuits.engine import xla
+
+    monkeypatch.setattr(xla, "CHUNK_FROM", 1)
+    monkeypatch.setattr(xla, "CHUNK_BYTES", 1)
+    xla._batchable_forward.cache_clear()
+    xla._batchable_backward.cache_clear()
+    circuit, _ = circuit_and_params()
+    rows = np.random.default_rng(5).uniform(-2, 2, (19, circuit.n_params))
+    observable = qc.z(0) + 0.5 * qc.pauli("XY", (1, 2))
+    f = jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable))
+    with jax.enable_x64(True):
+        values, gradients = jax.jit(jax.vmap(f))(jnp.asarray(rows))
+        nested, _ = jax.jit(jax.vmap(jax.vmap(f)))(jnp.asarray(rows[:18].reshape(9, 2, -1)))
+    direction = np.random.default_rng(6).normal(size=circuit.n_params)
+    for k in (0, 7, 18):
+        np.testing.assert_allclose(values[k], oracle.value(circuit, rows[k], observable), rtol=0, atol=1e-10)
+        slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), rows[k], direction)
+        np.testing.assert_allclose(np.asarray(gradients)[k] @ direction, slope, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.asarray(nested).reshape(-1), np.asarray(values)[:18], rtol=0, atol=1e-12)
+
+
+def test_second_order_and_forward_mode_by_autodiff():
+    circuit = qc.ansatz.hardware_efficient(2, 2)
+    params = np.linspace(-1, 1.5, circuit.n_params)
+    a, b = np.random.default_rng(7).normal(size=(2, circuit.n_params))
+    observable = qc.pauli("ZX", (0, 1))
+    with jax.enable_x64(True):
+        f = lambda p: qc.expectation(circuit, p, observable, gradient="autodiff")  # noqa: E731
+        hessian = jax.jit(jax.hessian(f))(jnp.asarray(params))
+        tangent = jax.jvp(f, (jnp.asarray(params),), (jnp.asarray(a),))[1]
+    g = lambda s, t: oracle.value(circuit, params + s * a + t * b, observable)  # noqa: E731
+    h = 1e-3
+    mixed = (g(h, h) - g(h, -h) - g(-h, h) + g(-h, -h)) / (4 * h * h)
+    np.testing.assert_allclose(a @ np.asarray(hessian) @ b, mixed, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(tangent, (g(1e-5, 0) - g(-1e-5, 0)) / 2e-5, rtol=0, atol=1e-8)
+
+
+def test_memory_of_a_gradient_does_not_grow_with_depth():
+    observable = qc.observables.z_sum(10)
+
+    def temporary(layers):
+        circuit = qc.ansatz.hardware_efficient(10, layers)
+        step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable)))
+        analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    shallow, deep = temporary(4), temporary(40)
+    per_layer = 4 * (3 * 2 * 32 * 32 + 2 * 2 * 1024)  # blocks and phases of a layer, forward and backward
+    assert deep < shallow + 36 * per_layer * 2
+
+
+def test_a_state_that_is_given_gets_a_gradient():
+    circuit, params = circuit_and_params()
+    psi = oracle.random_state(np.random.default_rng(8), N)
+    with jax.enable_x64(True):
+        f = lambda v: qc.expectation(circuit, jnp.asarray(params), qc.z(1), state=v / jnp.linalg.norm(v))  # noqa: E731
+        gradient = jax.grad(lambda re: f(re + 1j * psi.imag))(jnp.asarray(psi.real))
+    direction = np.random.default_rng(9).normal(size=2**N)
+    matrix = oracle.dense(qc.z(1), N)
+
+    def value(re):
+        v = re + 1j * psi.imag
+        after = oracle.pennylane_state(circuit, params, v / np.linalg.norm(v))
+        return np.vdot(after, matrix @ after).real
+
+    np.testing.assert_allclose(
+        np.asarray(gradient) @ direction, oracle.slope(value, psi.real, direction), rtol=0, atol=1e-7
+    )
+
+
+def test_nan_parameters_surface():
+    circuit, params = circuit_and_params()
+    params[0] = np.nan
+    assert np.isnan(qc.expectation(circuit, params, qc.z(0)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda c, p: qc.apply(c, p[:-1]), "must hold 16 numbers, but holds 15"),
+        (lambda c, p: qc.apply(c, p + 1j), "must hold real numbers"),
+        (lambda c, p: qc.apply(c, p, state=jnp.ones(3)), "must have shape"),
+        (lambda c, p: qc.apply(c, p, state=jnp.ones(16)), "must have norm 1"),
+        (lambda c, p: qc.apply(c, p, engine="abacus"), "`engine` must be one of"),
+        (lambda c, p: qc.apply(c, p, gradient="none"), "`gradient` must be one of"),
+        (lambda c, p: qc.apply(c + qc.Circuit(N, (qc.Reset(0),)), p), "runs only in `trajectory`"),
+        (lambda c, p: qc.apply(qc.Circuit(60), ()), "needs .* GiB .* at most .* qubits fit"),
+        (lambda c, p: qc.expectation(c, p, qc.z(N)), "out of range"),
+        (lambda c, p: qc.expectation(c, p, []), "at least one observable"),
+        (lambda c, p: qc.probabilities(c, p, wires=(0, 0)), "different wires"),
+        (lambda c, p: qc.gram(c, p), "must have shape"),
+        (lambda c, p: qc.entropy(jnp.eye(2) / 2, 0.0), "`order` must be above 0"),
+        (lambda c, p: qc.reduced_density(jnp.ones(3), (0,)), "must have shape"),
+        (lambda c, p: statevector.marginal(jnp.ones(4), 2, (2,)), "different wires below 2"),
+    ],
+)
+def test_bad_input(make, message):
+    circuit, params = circuit_and_params()
+    with pytest.raises(ValueError, match=message):
+        make(circuit, params)
