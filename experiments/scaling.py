@@ -1,0 +1,188 @@
+"""Laws of energy against size, break-evens on every machine, and what would have to change for them.
+
+Command:   python -m experiments.scaling              (--preset=smoke under 1 minute, default under 6, on 2 quiet cores)
+Reads:     --rows, the folder of a lifecycle whose quantum arms give tornado, inverse problem and money; without it the
+           task laws' largest sizes do
+Writes:    runs/scaling/records.jsonl, tables/{breakeven,laws,needed,tornado,power,money,processors,scenario}.{md,tex},
+           figures/{break_even_*,tornado,scenario}.{png,pdf}
+Expect:    the successor's head breaks even with simulation at 30 to 40 qubits; the tasks never do up to 10^12 items
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments import cli, laws, outlook, tasks
+from experiments.ledger import Ledger
+from qgen import record, report
+from qgen.energy import flops, meters, profiles
+from qgen.lm import data, train, transformer
+from qgen.report import select
+from qgen.stages import Artefacts
+
+PRESETS = ("smoke", "default", "paper")
+_PRESET = flags.DEFINE_string("preset", "default", "smoke (under 1 minute), default (under 6), paper.")
+_SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per size of a task law; None: what the preset says.")
+_TASK = flags.DEFINE_list("task", [], "Stages whose energy is measured against size. Empty: all that can be.")
+_OUT = flags.DEFINE_string("out", "runs/scaling", "Folder that receives records, tables and figures.")
+_ROWS = flags.DEFINE_string("rows", None, "Folder of a lifecycle's records. None: the task laws' largest sizes.")
+_METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
+_PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
+_RESUME = flags.DEFINE_bool(
+    "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
+)
+SEEDS = {"smoke": 1, "default": 2, "paper": 5}
+CHARACTERS = {"smoke": (60_000, 20_000), "default": (500_000, 100_000), "paper": (1_500_000, 200_000)}
+"""Characters of the first and of the second domain."""
+SHAPES = {
+    "small": (transformer.Config(vocabulary=512, context=64, width=64, depth=4, heads=4), 16),
+    "gpt2": (transformer.Config(vocabulary=50_257, context=1024, width=768, depth=12, heads=12), 8),
+}
+"""Models whose training step is counted, with the windows in a batch; only the small one is run."""
+
+
+class Plan(NamedTuple):
+    """The checked flags: nothing has been written yet, and nothing can be refused any more."""
+
+    preset: str
+    seeds: int
+    tasks: tuple[str, ...]
+    out: Path
+    lifecycle: tuple[record.Record, ...]
+    meter: meters.Meter
+    machines: dict[str, profiles.Profile]
+    done: dict[tuple, record.Record]
+
+
+def plan() -> Plan:
+    """Reads and checks every flag.
+
+    Raises:
+        cli.UsageError: for the first flag that is wrong.
+    """
+    if _PRESET.value not in PRESETS:
+        raise cli.UsageError(f"--preset={_PRESET.value}: must be one of: {', '.join(PRESETS)}.")
+    seeds = SEEDS[_PRESET.value] if _SEEDS.value is None else _SEEDS.value
+    if seeds < 1:
+        raise cli.UsageError(f"--seeds={seeds}: must be at least 1.")
+    for name in _TASK.value:
+        if name not in tasks.TASKS:
+            raise cli.UsageError(f"--task={name}: must be one of: {', '.join(tasks.TASKS)}.")
+    with cli.flag("meter", _METER.value):
+        meter = meters.open_meter(_METER.value)
+    known = profiles.load()
+    for name in _PROFILE.value:
+        if name not in known:
+            raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(known)}.")
+    lifecycle: list[record.Record] = []
+    if _ROWS.value is not None:
+        with cli.flag("rows", _ROWS.value):
+            rows = record.load(Path(_ROWS.value) / "records.jsonl")
+            lifecycle = select.latest(rows, "lifecycle")
+    out, rows = Path(_OUT.value), []
+    with cli.flag("out", out):
+        cli.writable(out)
+        if (out / "records.jsonl").exists():
+            rows = record.load(out / "records.jsonl")
+    if rows and not _RESUME.value:
+        raise cli.UsageError(
+            f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
+        )
+    return Plan(
+        preset=_PRESET.value,
+        seeds=seeds,
+        tasks=tuple(_TASK.value or tasks.TASKS),
+        out=out,
+        lifecycle=tuple(lifecycle),
+        meter=meter,
+        machines={name: known[name] for name in _PROFILE.value or known},
+        done=record.done(rows),
+    )
+
+
+def corpus(preset: str) -> Artefacts:
+    """The documents that task laws start from."""
+    first, second = CHARACTERS[preset]
+    prose = data.load_corpus(None, domain="prose", max_characters=first)
+    code = data.load_corpus(None, domain="code", max_characters=second)
+    return tasks.artefacts(Artefacts(*data.split(prose, 0.1), *data.split(code, 0.1)))
+
+
+def processors(ledger: Ledger, meter: meters.Meter, min_time_s: float, draws: int) -> None:
+    """A training step counted and priced on other processors, and the small one measured here as a check."""
+    table = flops.load()
+    for name, (model, batch) in SHAPES.items():
+
+        def step(params: Any, windows: Any, model: transformer.Config = model) -> Any:
+            return jax.value_and_grad(train.loss)(params, model, windows[:, :-1], windows[:, 1:])
+
+        def make(name: str = name, model: transformer.Config = model, batch: int = batch) -> dict[str, Any]:
+            shapes = jax.eval_shape(lambda: transformer.init(jax.random.key(0), model))
+            windows = jax.ShapeDtypeStruct((batch, model.context + 1), jnp.int32)
+            work = flops.count(lambda params, windows: step(params, windows, model), shapes, windows)
+            prices = {entry: flops.price(work, table[entry], jax.random.key(0), draws) for entry in table}
+            levels = np.asarray(record.QUANTILE_LEVELS)
+            fields: dict[str, Any] = {
+                "metrics": {
+                    "flops": work.flops,
+                    "bytes": work.bytes,
+                    "parameters": float(sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))),
+                    "tokens": float(batch * model.context),
+                },
+                "projected": {
+                    entry: {"energy_j": np.quantile(np.asarray(price, dtype=float), levels).tolist()}
+                    for entry, price in prices.items()
+                },
+            }
+            if name == "small":
+                params = transformer.init(jax.random.key(0), model)
+                tokens = jax.random.randint(jax.random.key(1), windows.shape, 0, model.vocabulary)
+                jitted = jax.jit(lambda params, tokens: step(params, tokens, model))
+                run = meters.measure(meter, lambda: jitted(params, tokens), min_time_s=min_time_s, warm_up=True)
+                fields["measured"] = run.fields()
+            return fields
+
+        config = {"width": model.width, "depth": model.depth, "context": model.context, "batch": batch}
+        ledger.row("processors", "training", f"classical/{name}", config, make)
+
+
+def main() -> None:
+    """Checks the flags, runs what is missing, writes tables and figures."""
+    started = time.monotonic()
+    todo = plan()
+    settings = outlook.SETTINGS[todo.preset]
+    cli.console.print(
+        f"scaling: preset {todo.preset}, {todo.seeds} seeds, meter {todo.meter.name} ({todo.meter.provenance}), "
+        f"{len(todo.machines)} quantum machines, records in {todo.out}"
+    )
+    ledger = Ledger(todo.out / "records.jsonl", todo.done, todo.preset)
+    with cli.console.status("measuring the simulation of circuits") as status:
+        laws.circuit(ledger, todo.meter, todo.machines, settings)
+        made: list[Artefacts] = []
+
+        def start() -> Artefacts:
+            made.extend([] if made else [corpus(todo.preset)])
+            return made[0]
+
+        largest: list[record.Record] = []
+        for name in todo.tasks:
+            status.update(f"measuring {name} against size")
+            arguments = (ledger, todo.meter, todo.machines, settings, name)
+            largest += tasks.run(*arguments, start, f"standard library, {CHARACTERS[todo.preset]}", todo.seeds)
+        status.update("solving for what would be needed")
+        outlook.from_rows(ledger, todo.lifecycle or largest, todo.machines, settings)
+        processors(ledger, todo.meter, settings.min_time_s, settings.draws)
+        outlook.supply(ledger)
+    report.outlook(ledger.rows, todo.out, cli.console)
+    cli.console.print(
+        f"{len(ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
