@@ -72,6 +72,7 @@ class Meter:
         sees_cpu: whether the counter rises with CPU work (an accelerator's does not, so compiling costs it idle power).
         poll_s: how often a long window must read the counter, or infinity.
         idle_seconds: how long to watch the idle machine to know its idle power.
+        parts: the meters that this one sums; empty for a single counter.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Meter:
     sees_cpu: bool = True
     poll_s: float = math.inf
     idle_seconds: float = 1.0
+    parts: tuple["Meter", ...] = ()
     _idle_w: float | None = None
 
     @property
@@ -116,12 +118,24 @@ class Meter:
 
     def idle_w(self) -> float:
         """Mean power while this process does nothing; watched once and remembered."""
+        if self.parts:
+            return sum(part.idle_w() for part in self.parts)
         if self._idle_w is None:
             start = self.read()
             time.sleep(max(self.idle_seconds, 1.2 * self.min_window_s))
             stop = self.read()
             self._idle_w = self.energy(start, stop).central_j / (stop.wall_s - start.wall_s)
         return self._idle_w
+
+    def cpu_work_j(self, start: Sample, stop: Sample) -> float:
+        """Joules above idle power of the counters that see CPU work: an accelerator's work is no compiling."""
+        if self.parts:
+            pairs = zip(self.parts, start.counter, stop.counter, strict=True)
+            return sum(m.cpu_work_j(start._replace(counter=a), stop._replace(counter=b)) for m, a, b in pairs)
+        if not self.sees_cpu:
+            return 0.0
+        above_j = self.joules(start, stop, 1.0).central_j - self.idle_w() * (stop.wall_s - start.wall_s)
+        return max(0.0, above_j)
 
 
 def cpu_time_s() -> float:
@@ -369,7 +383,7 @@ def combined(*meters: Meter) -> Meter:
         joules=joules,
         sees_cpu=any(m.sees_cpu for m in meters),
         poll_s=min(m.poll_s for m in meters),
-        idle_seconds=max(m.idle_seconds for m in meters),
+        parts=meters,
     )
 
 

@@ -142,7 +142,7 @@ def measure(
     steal, others = shares(busy_before, machine_ticks(), stop.cpu_s - start.cpu_s)
     energy = meter.energy(start, stop, own_share=1 - others)
     wall, cpu = stop.wall_s - start.wall_s, stop.cpu_s - start.cpu_s
-    dynamic_w = max(0.0, energy.central_j - idle_w * wall) / max(cpu, wall) if meter.sees_cpu else 0.0
+    dynamic_w = meter.cpu_work_j(start, stop) / max(cpu, wall)
     inside_s = min(inside.seconds - early_s, wall)
     few_w, compile_w, many_w = (idle_w + threads * dynamic_w for threads in COMPILE_THREADS)
     most, kept, least = (max(0.0, 1 - w * inside_s / energy.central_j) for w in (few_w, compile_w, many_w))

@@ -323,6 +323,33 @@ def test_combined_adds_and_has_the_weakest_provenance():
     assert found.energy_j == pytest.approx(7.0 * found.time_s)
 
 
+def test_compiling_is_not_charged_with_the_work_of_an_accelerator():
+    """A board of 100 W that draws 900 W in its kernel, beside a host of 20 W: the kernel's joules belong to the run."""
+    start_s, busy = time.perf_counter(), [0.0]
+
+    def joules(start, stop, own_share):
+        energy = stop.counter - start.counter
+        return Energy(energy, energy, energy)
+
+    board = constant_power(
+        0.0, counter=lambda: 100 * (time.perf_counter() - start_s) + 800 * busy[0], joules=joules, sees_cpu=False
+    )
+    both = backends.combined(board, constant_power(20.0))
+
+    def compile_and_run():
+        jax.block_until_ready(jax.jit(lambda x: sum(jnp.sin(k * x) for k in range(60)))(jnp.ones(3)))
+        start = time.perf_counter()
+        time.sleep(0.05)
+        busy[0] += time.perf_counter() - start
+
+    found = meters.measure(both, compile_and_run, repeats=2)
+    assert found.idle_w == pytest.approx(120.0, rel=0.02)
+    assert found.compile_time_s > 0.02
+    assert found.compile_energy_j == pytest.approx(found.idle_w * found.compile_time_s, rel=0.02)
+    expected = 120.0 * found.time_s + 800 * busy[0] / found.repeats
+    assert found.energy_j == pytest.approx(expected, rel=0.05)
+
+
 def test_auto_never_measures_a_gpu_that_it_cannot_see(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
