@@ -236,6 +236,7 @@ def run_arm(
         used = meters.measure(meter, use.run, min_time_s=min_time_s) if use else None
         resources = total(outcome.resources)
         projected = {name: project(outcome.resources, m) for name, m in machines.items()} if resources else {}
+        trace = {name: _curve(name, values) for name, values in outcome.trace.items()}
     except Exception as error:  # a failed run is a row of its own, and the other arms go on
         return Result(dataclasses.replace(row, status="failed", reason=f"{type(error).__name__}: {error}"), None)
     row = dataclasses.replace(
@@ -246,7 +247,7 @@ def run_arm(
         host=host.fields() if host else {},
         use=used.fields() | {"unit": use.unit, "energy_per_unit_j": used.energy_j / use.units} if use and used else {},
         projected=projected,
-        trace={name: np.asarray(values, dtype=float).tolist() for name, values in outcome.trace.items()},
+        trace=trace,
     )
     return Result(row, outcome.answer)
 
@@ -276,3 +277,10 @@ def _finite(stage: Stage, name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"Score `{name}` of stage {stage.name} is not finite: {number}.")
     return number
+
+
+def _curve(name: str, values: Any) -> list[float]:
+    curve = np.asarray(values, dtype=float)
+    if curve.ndim != 1 or not np.isfinite(curve).all():
+        raise ValueError(f"Trace `{name}` must be one row of finite numbers, but is {curve.tolist()}.")
+    return curve.tolist()
