@@ -150,7 +150,9 @@ def load(path: Path) -> list[Record]:
         return [row for file in sorted(path.glob("*.jsonl")) for row in load(file)]
     if not path.exists():
         raise RecordError(f"There are no records at {path}.")
-    known = {field.name for field in dataclasses.fields(Record)}
+    fields = dataclasses.fields(Record)
+    known = {field.name for field in fields}
+    needed = [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
     records = []
     lines = path.read_bytes().decode("utf-8", errors="replace").splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
@@ -158,13 +160,15 @@ def load(path: Path) -> list[Record]:
             break
         try:
             row = unflatten(json.loads(line))
-        except (json.JSONDecodeError, AttributeError) as error:
+        except (json.JSONDecodeError, AttributeError, TypeError) as error:
             raise RecordError(f"{path}, line {number}, is not a record: {error}.") from error
         if row.get("schema") != SCHEMA:
             found = row.get("schema")
             raise RecordError(f"{path}, line {number}, has schema {found}, but this version reads {SCHEMA}.")
         if unknown := set(row) - known:
             raise RecordError(f"{path}, line {number}, has unknown fields: {', '.join(sorted(unknown))}.")
+        if missing := [name for name in needed if name not in row]:
+            raise RecordError(f"{path}, line {number}, lacks the fields: {', '.join(missing)}.")
         records.append(Record(**row))
     return records
 
@@ -179,10 +183,11 @@ def provenance(start: str) -> dict[str, Any]:
     import jax
 
     root = Path(__file__).resolve().parent.parent
-    commit = _git(root, "rev-parse", "HEAD")
+    # Where git does not answer, nothing is known of the tree, and it counts as changed.
+    changes = _git(root, "status", "--porcelain", "--", "qgen", "experiments")
     return {
-        "commit": commit or "unknown",
-        "dirty": bool(_git(root, "status", "--porcelain", "--", "qgen", "experiments")) if commit else True,
+        "commit": _git(root, "rev-parse", "HEAD") or "unknown",
+        "dirty": changes is None or bool(changes),
         "command": " ".join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]),
         "host": platform.node(),
         "device": jax.devices()[0].device_kind,
@@ -193,12 +198,14 @@ def provenance(start: str) -> dict[str, Any]:
     }
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says, or None where it does not answer or fails."""
     try:
         command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _version(name: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import subprocess
 
 import pytest
 
@@ -58,6 +59,8 @@ def test_a_name_with_a_dot_is_refused(tmp_path):
         ("nonsense\n", "is not a record"),
         ("[1]\n", "is not a record"),
         ('{"schema": 1, "colour": 2}\n', "unknown fields: colour"),
+        ('{"schema": 1, "stage": "training", "arm": "a"}\n', "lacks the fields: experiment, seed, preset, config"),
+        ('{"schema": 1, "stage": "training", "stage.name": "a"}\n', "is not a record"),
     ],
 )
 def test_other_files_are_refused(tmp_path, line, message):
@@ -82,3 +85,18 @@ def test_provenance_names_commit_command_and_versions():
     made = record.provenance("2026-01-01T00:00:00+00:00")
     assert len(made["commit"]) == 40 or made["commit"] == "unknown"
     assert made["versions"]["jax"] != "unknown" and made["command"]
+
+
+def test_a_tree_of_which_git_says_nothing_counts_as_changed(monkeypatch):
+    real = subprocess.run
+
+    def slow(command, **settings):
+        if "status" in command:
+            raise subprocess.TimeoutExpired(command, 10)
+        return real(command, **settings)
+
+    monkeypatch.setattr(record.subprocess, "run", slow)
+    assert record.provenance("2026-01-01T00:00:00+00:00")["dirty"]
+    monkeypatch.setattr(record.subprocess, "run", lambda command, **_: real(["false"], check=True))
+    made = record.provenance("2026-01-01T00:00:00+00:00")
+    assert made["dirty"] and made["commit"] == "unknown"
