@@ -53,8 +53,8 @@ class Config:
     widths: tuple = (64, 48)
     heads: int = 4
     context: int = 64
-    learning_rates: tuple = (0.005, 0.015, 0.04, 0.1)
-    warmups: tuple = (0.05, 0.3)
+    learning_rates: tuple = (0.005, 0.01, 0.02, 0.04)
+    warmups: tuple = (0.05, 0.15)
     budget: int = 6
     steps: int = 24
     batch: int = 8
@@ -374,7 +374,7 @@ STAGE = Stage(
         "paper": Config(
             depths=(4, 6),
             widths=(128, 96),
-            learning_rates=(0.002, 0.004, 0.008, 0.015, 0.02, 0.03, 0.05, 0.08),
+            learning_rates=(0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04),
             budget=10,
             steps=40,
             evaluation_characters=40_000,

@@ -57,8 +57,8 @@ class Config:
     layers: int = 3
     shots: int = 4096
     final_shots: int = 100_000
-    natural_rate: float = 0.5
-    adam_rate: float = 0.05
+    natural_rate: float = 0.1
+    adam_rate: float = 0.02
     gain_rate: float = 0.02
     damping: float = 0.02
     evaluation_characters: int = 80_000

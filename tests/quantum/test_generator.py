@@ -66,7 +66,8 @@ def test_frequencies_are_a_multinomial_sample(key):
 
 def test_shifts_estimate_the_derivative(key):
     angles, shots, width = angles_of(2), 60_000, 1e-5
-    found = np.asarray(generator.shifted(key, DESIGN, jnp.asarray(angles, jnp.float32), shots))
+    estimate = jax.jit(lambda key, angles: generator.shifted(key, DESIGN, angles, shots))
+    found = np.asarray(estimate(key, jnp.asarray(angles, jnp.float32)))
     units = np.eye(DESIGN.n_params) * width
     exact = [(pennylane_probabilities(angles + u) - pennylane_probabilities(angles - u)) / (2 * width) for u in units]
     # Two independent shares of at most 1/4 variance per shot, halved.
@@ -82,7 +83,8 @@ def test_metric_estimates_the_fubini_study_blocks(key):
         return qml.expval(qml.Z(0))
 
     exact = qml.metric_tensor(run, approx="block-diag")(qml.numpy.array(angles, requires_grad=True))
-    found = np.asarray(generator.metric(key, DESIGN, jnp.asarray(angles, jnp.float32), shots))
+    estimate = jax.jit(lambda key, angles: generator.metric(key, DESIGN, angles, shots))
+    found = np.asarray(estimate(key, jnp.asarray(angles, jnp.float32)))
     assert np.abs(found - np.asarray(exact)).max() < SIGMAS / 4 / math.sqrt(shots)
     assert np.linalg.eigvalsh(found).min() > -EXACT_TOLERANCE
 
@@ -109,7 +111,8 @@ def test_batches_take_turns_and_a_resumed_run_equals_a_straight_one(key):
     def last(factors, shared, batch):
         return factors[0] * batch[0]
 
-    solver = generator.train(last, DESIGN, width=5, shots=100, rule="natural", rate=0.1, strength_rate=0.01)
+    design = generator.Design(3, 1)
+    solver = generator.train(last, design, width=5, shots=100, rule="natural", rate=0.1, strength_rate=0.01)
     problem = ((), jnp.asarray([[1.0], [0.0], [2.0]]))
     straight = method.run(solver, key, problem, 5)
     assert np.asarray(straight.info.loss[1]) == 0 and np.asarray(straight.info.loss[4]) == 0

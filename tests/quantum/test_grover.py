@@ -40,12 +40,12 @@ def test_circuit_prepares_the_same_distribution(n_items, places, iterations):
 
 def many(n_items, n_runs, budget, amplify, n_steps=None):
     """Searches of many random tables: (calls until the least item was found, last states)."""
-    solver = grover.minimum(amplify=amplify)
+    solver, rounds = grover.minimum(amplify=amplify), n_steps or budget
 
     def one(key, budget):
         table_key, run_key = jax.random.split(key)
         losses = jax.random.permutation(table_key, n_items).astype(jnp.float32) + 0.5
-        run = method.run(solver, run_key, grover.Search(losses, budget), n_steps or budget)
+        run = method.run(solver, run_key, grover.Search(losses, budget), rounds)
         done = run.info.loss == 0.5
         return jnp.where(done.any(), run.info.aux[jnp.argmax(done)], budget), run.answer, losses[run.answer.best]
 

@@ -57,7 +57,9 @@ def test_direction_solves_the_damped_system():
 def test_one_step_is_the_formula_of_finite_differences(key):
     params = np.array([0.4, -0.9, 1.3, 0.6])
     solver = ng.natural_gradient(cost, ansatz(), learning_rate=0.3, damping=0.05, kind="full")
-    state, info = solver.step(key, ng.State(jnp.asarray(params, jnp.float32)), jnp.asarray(ENERGY, jnp.complex64))
+    state, info = jax.jit(solver.step)(
+        key, ng.State(jnp.asarray(params, jnp.float32)), jnp.asarray(ENERGY, jnp.complex64)
+    )
 
     def energy(p):
         return np.real(dense(p).conj() @ ENERGY @ dense(p))
