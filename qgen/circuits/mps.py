@@ -26,9 +26,10 @@ from qgen.circuits.observables import Observable
 from qgen.circuits.tensors import PAULIS, combine, complex_of, letters, several, stack, vector
 from qgen.types import Array, Complex, Float, Int, Key
 
-PREFERENCE = 0.85
-"""Directions that the state does not use yet but that gates could make it use are kept before others, with a weight of
-machine precision to this power: gradients are right where angles of zero leave qubits unentangled."""
+PREFERENCE = {"float32": 1e-6, "float64": 1e-11}
+"""Weight with which directions that the state does not use yet, but that gates could make it use, are kept before
+others: gradients are right where angles of zero leave qubits unentangled. Large against rounding, small against what
+truncations discard."""
 
 
 class MPS(NamedTuple):
@@ -288,7 +289,7 @@ def _join(pair: Array, left: Array, matrix: Array, reserve: Array) -> tuple[Arra
     # What a gate on these two sites could reach: any state of the middle qubit, and right of it the states in use now,
     # or else those in reserve.
     reach = jnp.einsum("astb,astd->bd", joined.conj(), weighted) + total * jnp.diag(reserve)
-    epsilon = jnp.finfo(total.dtype).eps ** PREFERENCE
+    epsilon = PREFERENCE[total.dtype.name]
     kept = _leading(density + epsilon * jnp.kron(jnp.eye(2, dtype=reach.dtype), reach), bond)
     bond_density = kept.conj().T @ density @ kept
     first = jnp.einsum("astb,tbk->ask", joined, kept.reshape(2, bond, bond))
