@@ -1,7 +1,7 @@
 """The PennyLane device `qgen.statevector`: circuits run by qgen, derivatives by its adjoint rule.
 
-PennyLane hands over tapes of plain numbers, which run in double precision whatever jax's default is; under PennyLane's jax
-interface with backpropagation it hands over tracers, which stay in the caller's precision.
+PennyLane hands over tapes of plain numbers, which run in double precision whatever jax's default is; under PennyLane's
+jax interface with backpropagation it hands over tracers, which stay in the caller's precision.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pennylane as qml
+import pennylane
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.capabilities import DeviceCapabilities
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
@@ -30,22 +30,21 @@ from pennylane.exceptions import DeviceError
 from pennylane.measurements import (
     ClassicalShadowMP,
     ExpectationMP,
-    MeasurementProcess,
     SampleMeasurement,
     ShadowExpvalMP,
     StateMeasurement,
 )
-from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
 from pennylane.transforms import broadcast_expand, defer_measurements
 from pennylane.transforms.core import CompilePipeline, transform
 
 from qgen import check
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.statevector import apply
-from qgen.interop.operations import PAYLOADS, convertible
+from qgen.interop.operations import NAMES, OTHERS, PAYLOADS, convertible
 from qgen.interop.pennylane import Bridge, batch_results, bridge_script
 from qgen.interop.readings import Reading, is_smooth, readable
+
+qml: Any = pennylane  # its attributes are made at run time
 
 CAPABILITIES = Path(__file__).with_name("statevector.toml")
 
@@ -98,7 +97,7 @@ class StatevectorDevice(Device):
     Args:
         wires: the number of wires or their labels; where left out, those of every tape.
         shots: the default number of shots; None is analytic.
-        seed: the seed of the shots: an int, or anything that `numpy.random.default_rng` takes; None draws fresh entropy.
+        seed: the seed of the shots: what `numpy.random.default_rng` takes; None draws fresh entropy.
 
     Example:
         >>> device = StatevectorDevice(wires=2)
@@ -262,16 +261,13 @@ class StatevectorDevice(Device):
         return True
 
 
-def differentiable(operation: Operator) -> bool:
+def differentiable(operation: Any) -> bool:
     """True for operations that are convertible and whose trainable numbers are all angles."""
-    if not convertible(operation):
-        return False
     base = operation
     while hasattr(base, "base"):
         base = base.base
-    if base.name in PAYLOADS or not base.has_decomposition:
-        return base.num_params == 1 and base.has_generator or not any(map(qml.math.requires_grad, operation.data))
-    return True
+    only_numbers = base.name in PAYLOADS or base.name not in (*NAMES, *OTHERS)
+    return convertible(operation) and not (only_numbers and any(map(qml.math.requires_grad, operation.data)))
 
 
 @transform
@@ -319,23 +315,23 @@ def _pull_back(tape: QuantumScript, cotangents: Any) -> tuple[Any, Any]:
     return (values[0] if single else tuple(values)), numbers
 
 
-def _can_be_read(measurement: MeasurementProcess) -> bool:
+def _can_be_read(measurement: Any) -> bool:
     """True for all that PennyLane computes from a state, which are more than our readings."""
     if readable(measurement):
         return True
     if not isinstance(measurement, StateMeasurement):
         return False
     observable = measurement.obs
-    return observable is None or isinstance(measurement, ExpectationMP) and observable.has_sparse_matrix
+    return observable is None or (isinstance(measurement, ExpectationMP) and observable.has_sparse_matrix)
 
 
-def _can_be_sampled(measurement: MeasurementProcess) -> bool:
+def _can_be_sampled(measurement: Any) -> bool:
     if not isinstance(measurement, SampleMeasurement | ClassicalShadowMP | ShadowExpvalMP):
         return False
     return measurement.obs is None or _has_basis(measurement.obs)
 
 
-def _has_basis(observable: Operator) -> bool:
+def _has_basis(observable: Any) -> bool:
     """True if every part of an observable has a basis to measure it in."""
     if isinstance(observable, qml.ops.CompositeOp):
         return all(_has_basis(part) for part in observable.operands)

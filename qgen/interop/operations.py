@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pennylane as qml
+import pennylane
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Adjoint, Controlled
 
 from qgen.circuits.circuit import Angle, Circuit, Op, controlled, diagonal, matrix, pauli_rotation, unitary, value
 from qgen.circuits.gates import GATES
+
+qml: Any = pennylane  # its attributes are made at run time
 
 NAMES = {row.pennylane: row.name for row in GATES.values() if row.pennylane}
 """PennyLane's name of a gate -> the name in our table."""
@@ -24,7 +26,7 @@ LARGEST_MATRIX_WIRES = 8
 """The most wires of a gate that is known only by its matrix: 2**16 entries become part of the circuit."""
 
 
-def convertible(operation: Operator) -> bool:
+def convertible(operation: Any) -> bool:
     """True if `convert` takes the operation as it is, without a decomposition."""
     name = operation.name
     if name in PAYLOADS:
@@ -127,7 +129,7 @@ def _to_operation(op: Op, params: Any, labels: list[Any]) -> Operator:
     return qml.ctrl(gate, [labels[q] for q in op.controls], control_values=[bool(v) for v in op.values])
 
 
-def _only_a_matrix(operation: Operator) -> bool:
+def _only_a_matrix(operation: Any) -> bool:
     """True for gates that PennyLane knows by nothing but a small matrix of numbers."""
     return (
         not operation.has_decomposition

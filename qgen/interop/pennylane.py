@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pennylane as qml
-from pennylane.operation import Operator, StatePrepBase
+import pennylane
 from pennylane.ops import MidMeasure
 from pennylane.tape import QuantumScript
 
@@ -21,6 +20,8 @@ from qgen.circuits.observables import Observable
 from qgen.interop.operations import Convertible, convert, convertible, to_operations
 from qgen.interop.readings import Reading, evaluate, from_measurement, from_words
 from qgen.types import Array
+
+qml: Any = pennylane  # its attributes are made at run time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,8 +75,8 @@ class Bridge:
 def from_tape(tape: QuantumScript, wires: Sequence[Any] | None = None) -> Bridge:
     """A tape of PennyLane as a circuit with parameters and readings.
 
-    Templates are decomposed by PennyLane until all gates are in our table; a gate that is known only by its matrix becomes
-    a unitary.
+    Templates are decomposed by PennyLane until all gates are in our table; a gate that is known only by its matrix
+    becomes a unitary.
 
     Args:
         tape: a QuantumScript; its shots are ignored.
@@ -85,8 +86,8 @@ def from_tape(tape: QuantumScript, wires: Sequence[Any] | None = None) -> Bridge
         The bridge; `bridge(params)` is a pure function.
 
     Raises:
-        ValueError: if an operation is not unitary or has no decomposition, a measurement cannot be read from a state, or
-            a label is missing in `wires`.
+        ValueError: if an operation is not unitary or has no decomposition, a measurement cannot be read from a state,
+            or a label is missing in `wires`.
 
     Example:
         >>> import pennylane as qml
@@ -103,7 +104,7 @@ def from_tape(tape: QuantumScript, wires: Sequence[Any] | None = None) -> Bridge
     return bridge_script(expand(tape), place)
 
 
-def from_qnode(qnode: qml.QNode) -> Callable[..., Any]:
+def from_qnode(qnode: Any) -> Callable[..., Any]:
     """A QNode as a pure function of the same arguments, for jax's jit, grad and vmap.
 
     Args:
@@ -220,7 +221,7 @@ def _labels(tape: QuantumScript) -> list[Any]:
     return labels
 
 
-def _dimensions(gate: Operator) -> list[int | None]:
+def _dimensions(gate: Any) -> list[int | None]:
     """For every datum of a gate the dimension of its angle without a batch: 0; None for arrays and unused numbers."""
     base = gate
     while hasattr(base, "base"):
@@ -232,9 +233,8 @@ def _dimensions(gate: Operator) -> list[int | None]:
     return [None if dimension else 0 for dimension in base.ndim_params]
 
 
-def _prepared(operation: Operator, place: dict[Any, int]) -> Any:
+def _prepared(operation: Any, place: dict[Any, int]) -> Any:
     """The state vectors that a preparation makes: [2**n] or [batch, 2**n]."""
-    assert isinstance(operation, StatePrepBase)
     vector = operation.state_vector(wire_order=list(place))
     rows = qml.math.shape(vector)[: 0 if operation.batch_size is None else 1]
     vector = qml.math.reshape(vector, (*rows, 2 ** len(place)))

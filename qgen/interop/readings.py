@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pennylane as qml
+import pennylane
 from pennylane.measurements import (
     DensityMatrixMP,
     ExpectationMP,
-    MeasurementProcess,
     MutualInfoMP,
     ProbabilityMP,
     PurityMP,
@@ -28,6 +27,8 @@ from qgen.circuits.observables import Observable
 from qgen.circuits.statevector import apply, entropy, expectation, marginal, reduced_density, variance
 from qgen.interop.operations import convert, convertible
 from qgen.types import Array
+
+qml: Any = pennylane  # its attributes are made at run time
 
 KINDS = (ExpectationMP, VarianceMP, ProbabilityMP, StateMP, PurityMP, VnEntropyMP, MutualInfoMP)
 
@@ -66,7 +67,7 @@ class Reading:
     parts: tuple["Reading", ...] = ()
 
 
-def from_measurement(measurement: MeasurementProcess, place: Labels) -> Reading:
+def from_measurement(measurement: Any, place: Labels) -> Reading:
     """The reading of one measurement.
 
     Args:
@@ -96,7 +97,7 @@ def from_measurement(measurement: MeasurementProcess, place: Labels) -> Reading:
     return Reading("mutual", first, second, base=_base(measurement.log_base))
 
 
-def readable(measurement: MeasurementProcess) -> bool:
+def readable(measurement: Any) -> bool:
     """True if the measurement has a reading: a known kind, of an observable with Pauli words, terms or a basis."""
     if not isinstance(measurement, KINDS):
         return False
@@ -108,7 +109,7 @@ def readable(measurement: MeasurementProcess) -> bool:
     return bool(observable.has_diagonalizing_gates)
 
 
-def is_smooth(measurement: MeasurementProcess) -> bool:
+def is_smooth(measurement: Any) -> bool:
     """True if the measurement has a reading with real values, whose derivatives are plain numbers."""
     return readable(measurement) and not isinstance(measurement, StateMP)
 
@@ -160,7 +161,7 @@ def _read(reading: Reading, psi: Array, n_qubits: int) -> Array:
     return value if reading.base is None else value / np.log(reading.base)
 
 
-def _of_observable(kind: str, measurement: MeasurementProcess, place: Labels) -> Reading:
+def _of_observable(kind: str, measurement: Any, place: Labels) -> Reading:
     """An expectation value or a variance: by Pauli words, term by term, or in the basis of the eigenvectors."""
     observable = measurement.obs
     if observable is not None and observable.pauli_rep is not None:
@@ -174,7 +175,7 @@ def _of_observable(kind: str, measurement: MeasurementProcess, place: Labels) ->
     return Reading(kind, wires, gates=gates, levels=_real(measurement.eigvals()))
 
 
-def to_words(observable: Operator, place: Labels) -> Observable:
+def to_words(observable: Any, place: Labels) -> Observable:
     """The Pauli words of an observable of PennyLane."""
     sentence = observable.pauli_rep
     words = [tuple((place[label], letter) for label, letter in word.items()) for word in sentence]
