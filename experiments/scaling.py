@@ -178,7 +178,7 @@ def main() -> None:
         outlook.from_rows(ledger, todo.lifecycle or largest, todo.machines, settings)
         processors(ledger, todo.meter, settings.min_time_s, settings.draws)
         outlook.supply(ledger)
-    report.outlook(ledger.rows, todo.out, cli.console)
+    report.scaling(ledger.rows, todo.out, cli.console)
     cli.console.print(
         f"{len(ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
     )

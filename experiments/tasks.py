@@ -221,7 +221,7 @@ def _machine_rows(
             except pricing.CannotRun as error:
                 reasons[machine] = str(error)
                 continue
-            energy = energy + host_j
+            energy = energy + host_j[None, :]
             medians[machine] = np.median(np.asarray(energy, dtype=float), axis=0)
             lines[machine] = power_draws(jax.random.key(2), sizes, jnp.log(energy))
     found = against_law(jax.random.key(1), lines, law, float(sizes.min())) if lines else {}

@@ -10,7 +10,7 @@ from qgen.report.select import ReportError, StageFacts, article
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ReportError", "StageFacts", "article", "lifecycle"]
+__all__ = ["ReportError", "StageFacts", "article", "lifecycle", "scaling"]
 
 
 def lifecycle(
@@ -35,3 +35,23 @@ def lifecycle(
     from qgen.report import output
 
     output.write(records, out, console, stages or article())
+
+
+def scaling(
+    records: Iterable[Record],
+    out: Path,
+    console: "Console | None" = None,
+    *,
+    stages: Mapping[str, StageFacts] | None = None,
+) -> None:
+    """Writes and prints the tables and figures of laws, break-evens, tornados and the supply scenario.
+
+    Args:
+        records: all rows at hand; those of other experiments are passed over.
+        out: the folder that receives `tables/` and `figures/`.
+        console: where to print; None prints nothing.
+        stages: stage name -> its facts; None takes `article()`.
+    """
+    from qgen.report import output
+
+    output.scaling(list(records), out, console, stages or article())

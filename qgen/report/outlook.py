@@ -3,12 +3,13 @@
 All take plain arrays, so that any module's numbers can be drawn through records.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from qgen.report import style, verdict
+from qgen.record import Record
+from qgen.report import outlook_tables, select, style, verdict
 from qgen.report.verdict import Thresholds, Verdict
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAVES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+BARS = 8
+"""Numbers that a small tornado shows at most."""
+LEAST_WIDTH = 1.02
+"""Narrower bars are not to be seen."""
+FEW_DECADES = 3
+"""Up to so many decades an axis is labelled with plain numbers."""
 FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -74,6 +81,7 @@ class Law(NamedTuple):
         low: lower end of the interval, [n].
         high: upper end of the interval, [n].
         points: sizes and values that were measured, [2, m].
+        colour: its colour where that of its family would not tell it from others.
     """
 
     label: str
@@ -83,39 +91,161 @@ class Law(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     points: np.ndarray
+    colour: str = ""
 
 
-def break_even(laws: Sequence[Law], crossing: tuple[float, float, float] | None, size: str) -> "Figure":
+def break_even(
+    laws: Sequence[Law], crossing: tuple[float, float, float] | None, size: str, scale: str = "log"
+) -> "Figure":
     """Energy against problem size on log axes, with the measured points, and the size at which two laws cross.
 
     Args:
         laws: the curves; extrapolated parts are those beyond a law's points, drawn dashed.
         crossing: the size of the break-even with its interval (central, low, high), None where there is none.
         size: what the size is, for the axis.
+        scale: "log" or "linear", of the axis of sizes.
     """
-    made = style.figure(3.2)
+    made = style.figure(3.4)
     axes = made.subplots()
-    axes.set_xscale("log")
+    axes.set_xscale(scale)
     axes.set_yscale("log")
     for law in laws:
-        colour = style.FAMILIES.get(law.family, "black")
+        colour = law.colour or style.FAMILIES.get(law.family, "black")
         reach = law.points[0].max() if law.points.size else law.sizes[0]
         inside = law.sizes <= reach
         outside = law.sizes >= law.sizes[inside].max(initial=law.sizes[0])
         axes.plot(law.sizes[inside], law.central[inside], color=colour, label=law.label)
         axes.plot(law.sizes[outside], law.central[outside], color=colour, linestyle="--")
-        axes.fill_between(law.sizes, law.low, law.high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(law.sizes, law.low, law.high, color=colour, alpha=0.12, linewidth=0)
         if law.points.size:
             axes.plot(law.points[0], law.points[1], marker="o", markersize=3, color=colour, linestyle="none")
     if crossing:
         axes.axvspan(crossing[1], crossing[2], color="#BBBBBB", alpha=0.3, linewidth=0)
         axes.axvline(crossing[0], color="#555555", linewidth=0.8, label=f"break-even: {crossing[0]:.2g}")
-    for labelled in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        labelled("{x:g}")
+    decades = np.log10(max(law.sizes.max() for law in laws) / min(law.sizes.min() for law in laws))
+    if scale == "linear" or decades < FEW_DECADES:
+        for labelled in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            labelled("{x:g}")
+    axes.grid(linewidth=0.3, color="#E8E8E8")
     axes.set_xlabel(size)
     axes.set_ylabel("energy (J)")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
     return made
+
+
+def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Iterator[tuple[str, "Figure"]]:
+    """A figure per circuit and per task: the measured law of the rival and the best machine of each date."""
+    found = select.newest(records, "breakeven")
+    rivals = {(row.stage, row.arm, row.config["task"]): row for row in select.newest(records, "laws")}
+    for (stage, task, size_name), rows in outlook_tables.grouped(found, "task", "size_name").items():
+        able = [row for row in rows if row.metrics and (stage, row.config["rival"], task) in rivals]
+        shown = outlook_tables.best_by_date(able)
+        if not shown:
+            continue
+        measured = rivals[stage, shown[0].config["rival"], task]
+        fitted = np.array(measured.trace["fitted"]) > 0
+        points = np.array([measured.trace["size"], measured.trace["energy_j"]])[:, fitted]
+        laws = [_law(measured.arm, "classical", measured, points)]
+        for row in shown:
+            date = select.date(row.config["machine"])
+            # What was priced is no extrapolation; a power law through priced sizes is one beyond them.
+            own = row.trace if "size" in row.trace else {"size": row.trace["curve_size"], "energy_j": []}
+            points = (
+                np.array([own["size"], own["energy_j"]]) if own["energy_j"] else np.array([own["size"][-1:], [np.nan]])
+            )
+            laws.append(_law(row.config["machine"], "quantum", row, points)._replace(colour=style.DATES[date]))
+        nearest = min(shown, key=lambda row: row.metrics.get("size", np.inf)).metrics
+        crossing = (
+            (nearest["size"], nearest["size_low"], nearest.get("size_high", nearest["searched_high"]))
+            if "size" in nearest
+            else None
+        )
+        title = outlook_tables.TITLES.get((stage, task)) or f"{facts[stage].title}: {shown[0].arm}"
+        scale = "linear" if measured.metrics["exponential"] else "log"
+        made = break_even(laws, crossing, size_name, scale)
+        made.axes[0].set_title(title)
+        yield f"break_even_{task}", made
+
+
+def _law(label: str, family: str, row: Record, points: np.ndarray) -> Law:
+    sizes, central, low, high = (
+        np.array(row.trace[name]) for name in ("curve_size", "curve_j", "curve_low_j", "curve_high_j")
+    )
+    return Law(label, family, sizes, central, low, high, points)
+
+
+def tornados(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> "Figure":
+    """One small tornado per stage: the widest numbers of the best machine, next to each other on axes of their own."""
+    columns = 2
+    shown = [(row, [entry for entry in outlook_tables.widths(row) if entry[3] > LEAST_WIDTH][:BARS]) for row in rows]
+    heights = [max(len(bars) for _, bars in shown[k : k + columns]) for k in range(0, len(shown), columns)]
+    made = style.figure(0.4 + sum(0.75 + 0.13 * height for height in heights))
+    grid = made.subplots(len(heights), columns, squeeze=False, height_ratios=[3 + height for height in heights])
+    for axes in grid.flat[len(shown) :]:
+        axes.axis("off")
+    for axes, (row, bars) in zip(grid.flat, shown, strict=False):
+        title = facts[row.stage].title if row.stage in facts else row.stage
+        _bars(axes, [entry[0] for entry in bars], [entry[1:3] for entry in bars], row.metrics["central_j"])
+        axes.set_title(f"{title}: {row.arm.partition('/')[2]} on {row.config['machine']}")
+    made.supxlabel("projected energy (J); blue: number at its low end, orange: at its high end", fontsize=8)
+    return made
+
+
+def _bars(axes: "Axes", names: Sequence[str], ends: Sequence[tuple[float, float]], central: float) -> None:
+    axes.set_xscale("log")
+    for y, pair in enumerate(ends):
+        for end, colour in zip(pair, ("#6BAED6", "#D55E00"), strict=True):
+            left, right = min(central, end), max(central, end)
+            axes.barh(y, right - left, left=left, height=0.7, color=colour, linewidth=0)
+    axes.axvline(central, color="black", linewidth=0.8)
+    axes.use_sticky_edges = False
+    axes.autoscale()
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def supply(rows: Sequence[Record]) -> "Figure":
+    """Grams per kWh by region and year with their range, and what storage technologies cost; the unproven one apart."""
+    regions = [row for row in rows if row.arm.startswith("region/")]
+    storages = [row for row in rows if row.arm.startswith("storage/")]
+    made = style.figure(3.0)
+    left, right = made.subplots(1, 2, width_ratios=[3, 2])
+    colours = ("#000000", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#E69F00")
+    for row, colour in zip(regions, colours, strict=False):
+        trace = row.trace
+        left.plot(trace["year"], trace["g_per_kwh"], color=colour, label=row.arm.removeprefix("region/"))
+        left.fill_between(
+            trace["year"], trace["g_per_kwh_low"], trace["g_per_kwh_high"], color=colour, alpha=0.08, linewidth=0
+        )
+    left.set_ylim(bottom=0)
+    left.set_ylabel("CO2 per kWh used in a data centre (g)")
+    left.set_title("grid, data centre and storage (bands: 5 % to 95 %)")
+    left.legend(ncols=2)
+    for y, row in enumerate(storages):
+        if row.metrics:
+            low, high = row.metrics["round_trip_low"], row.metrics["round_trip_high"]
+            right.hlines(y, low, high, color="#0072B2", linewidth=1.1)
+            right.plot(row.metrics["round_trip"], y, "o", color="#0072B2", markersize=4)
+            right.text(high + 0.02, y, row.note.split(",")[0], va="center", fontsize=6, color="#666666")
+        else:
+            right.text(0.0, y, "no reproducible evidence (grade D): excluded", va="center", fontsize=6, color="#D55E00")
+    right.set_yticks(range(len(storages)), [row.arm.removeprefix("storage/").replace("_", " ") for row in storages])
+    right.set_ylim(len(storages) - 0.5, -0.5)
+    right.set_xlim(-0.03, 1.3)
+    right.set_xticks((0, 0.5, 1))
+    right.tick_params(axis="y", length=0)
+    right.set_title("round trip of storage")
+    return made
+
+
+def all_figures(records: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Iterator[tuple[str, "Figure"]]:
+    """Name and figure of everything that these records can show."""
+    yield from break_evens(records, facts)
+    if rows := select.newest(records, "tornado"):
+        yield "tornado", tornados(rows, facts)
+    if rows := select.newest(records, "scenario"):
+        yield "scenario", supply(rows)
 
 
 def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], central: float, axis: str) -> "Figure":
@@ -132,16 +262,6 @@ def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], c
     order = sorted(range(len(names)), key=lambda index: spread[index], reverse=True)
     made = style.figure(0.8 + 0.2 * len(names))
     axes = made.subplots()
-    axes.set_xscale("log")
-    for y, index in enumerate(order):
-        for end, colour in ((low[index], "#6BAED6"), (high[index], "#D55E00")):
-            left, right = min(central, end), max(central, end)
-            axes.barh(y, right - left, left=left, height=0.7, color=colour, linewidth=0)
-    axes.axvline(central, color="black", linewidth=0.8)
-    axes.use_sticky_edges = False
-    axes.autoscale()
-    axes.set_yticks(range(len(names)), [names[index] for index in order])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    _bars(axes, [names[index] for index in order], [(low[index], high[index]) for index in order], central)
     axes.set_xlabel(f"{axis}; blue: input at its low end, orange: at its high end")
     return made

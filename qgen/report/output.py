@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qgen.record import Record
-from qgen.report import compare, csv_rows, life, lines, notes, select, tables, verdict, weights
+from qgen.report import compare, csv_rows, life, lines, notes, outlook_tables, select, tables, verdict, weights
 from qgen.report.compare import StageTable
 from qgen.report.life import Life
 from qgen.report.select import StageFacts
@@ -25,6 +25,8 @@ class Study(NamedTuple):
     lives: Sequence[Life]
     verdicts: Sequence[Verdict]
     notes: Sequence[str]
+    outlook: Sequence[Record] = ()
+    facts: Mapping[str, StageFacts] = {}
 
 
 def study(records: Iterable[Record], stages: Mapping[str, StageFacts]) -> Study:
@@ -46,6 +48,8 @@ def study(records: Iterable[Record], stages: Mapping[str, StageFacts]) -> Study:
         lives=life.lives(rows, stages),
         verdicts=verdict.verdicts(rows, compared, weights.shares(everything, rows, stages), verdict.thresholds()),
         notes=notes.footnotes(rows, compared),
+        outlook=[row for row in everything if row.experiment in outlook_tables.EXPERIMENTS],
+        facts=stages,
     )
 
 
@@ -65,6 +69,48 @@ def write(records: Iterable[Record], out: Path, console: "Console | None", stage
         tables.show(used, console)
     tables.show(lines.bottom_line(found.lives, found.stages), console)
     tables.show(lines.verdicts(found.verdicts), console)
+    show_outlook(found.outlook, found.facts, console)
+
+
+def scaling(rows: Sequence[Record], out: Path, console: "Console | None", facts: Mapping[str, StageFacts]) -> None:
+    """What `report.scaling` does."""
+    write_outlook_tables(rows, out / "tables", facts)
+    write_outlook_figures(rows, out / "figures", facts)
+    if console is not None:
+        show_outlook(rows, facts, console, (*SHOWN, *ALSO_SHOWN))
+
+
+SHOWN = ("breakeven", "tornado")
+"""Tables of the outlook that the lifecycle prints; all are written."""
+ALSO_SHOWN = ("laws", "needed", "power", "money", "processors", "scenario")
+
+
+def show_outlook(
+    rows: Sequence[Record], facts: Mapping[str, StageFacts], console: "Console", names: Sequence[str] = SHOWN
+) -> None:
+    """Prints tables of the outlook, of those that there are."""
+    made = outlook_tables.tables(rows, facts)
+    for name in names:
+        if name in made:
+            tables.show(made[name], console)
+
+
+def write_outlook_tables(rows: Sequence[Record], folder: Path, facts: Mapping[str, StageFacts]) -> None:
+    """Every table of the outlook as Markdown and LaTeX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in outlook_tables.tables(rows, facts).items():
+        (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(tables.latex(table, name), encoding="utf-8")
+
+
+def write_outlook_figures(rows: Sequence[Record], folder: Path, facts: Mapping[str, StageFacts]) -> None:
+    """Every figure of the outlook as PNG and PDF."""
+    from qgen.report import outlook, style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with style.applied():
+        for name, figure in outlook.all_figures(rows, facts):
+            style.save(figure, folder / name)
 
 
 def write_tables(found: Study, folder: Path) -> None:
@@ -83,6 +129,7 @@ def write_tables(found: Study, folder: Path) -> None:
     (folder / "lifecycle.csv").write_text(
         tables.comma_separated(csv_rows.HEADER, list(csv_rows.rows(found.stages))), encoding="utf-8"
     )
+    write_outlook_tables(found.outlook, folder, found.facts)
 
 
 def write_figures(found: Study, folder: Path) -> None:
@@ -95,3 +142,4 @@ def write_figures(found: Study, folder: Path) -> None:
             style.save(figure, folder / name)
         if found.verdicts:
             style.save(outlook.sensitivity(found.verdicts, verdict.thresholds()), folder / "sensitivity")
+    write_outlook_figures(found.outlook, folder, found.facts)

@@ -89,6 +89,28 @@ def latest(records: Iterable[Record], experiment: str) -> list[Record]:
     return list(newest.values())
 
 
+IDENTITY = ("task", "machine", "rival", "size_name", "region", "year", "storage", "width", "depth")
+"""The settings that tell the rows of a study of break-evens apart; its other settings say what they were made from."""
+
+
+def newest(records: Iterable[Record], experiment: str) -> list[Record]:
+    """The rows that ended well of an experiment whose rows are made from other rows, each in its newest state.
+
+    Of several presets only that of the last row stays, and of several `inputs` of an arm only those of its last row.
+
+    Args:
+        records: rows in the order in which they were written.
+        experiment: the experiment's name.
+    """
+    rows = [record for record in records if record.experiment == experiment and record.status == "ok"]
+    inputs = {(row.stage, row.arm): row.config.get("inputs") for row in rows}
+    found: dict[tuple, Record] = {}
+    for row in rows:
+        if row.preset == rows[-1].preset and row.config.get("inputs") == inputs[row.stage, row.arm]:
+            found[row.stage, row.arm, *(row.config.get(name) for name in IDENTITY)] = row
+    return list(found.values())
+
+
 def _config(row: Record) -> str:
     return json.dumps(row.config, sort_keys=True)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 FAMILIES = {"classical": "#0072B2", "quantum": "#D55E00", "inspired": "#009E73", "control": "#7A7A7A"}
+DATES = {"today": "#A63603", "mid": "#E6550D", "long": "#FDAE6B", "": "#D55E00"}
 MARKERS = {"today": "o", "mid": "s", "long": "D", "": "^"}
 WORDS = {"near": "#1B7837", "medium": "#7FBF7B", "long": "#E7D4E8", "beyond": "#762A83"}
 POTENTIALS = {"none": "#F2F2F2", "low": "#C6DBEF", "medium": "#6BAED6", "high": "#08519C"}
