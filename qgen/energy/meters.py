@@ -37,8 +37,11 @@ __all__ = [
 COMPILE_THREADS = (0.5, 1.0, 2.0)
 """How many busy threads tracing and compiling are charged as: low, central, high."""
 IMPORTED = 50
-"""A first call that imports so many modules (a library) within the time below is not measured, the next is."""
-IMPORT_MATTERS_S = 60.0
+"""A first call that imports so many modules (a library) is not measured, the next is."""
+COMPILED = 0.5
+"""So is one that compiles for more than this share of its time: its power is known to a factor of two only."""
+FIRST_MATTERS_S = 60.0
+"""A first call whose own work takes longer is measured all the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +100,7 @@ def measure(
     traced and compiled in the window; that time is charged with idle power and, as one busy thread (half to two in the
     interval), with its share of the CPU time, and is reported apart from the energy of the calls. Time that is left to
     others widens the interval: stolen time on both sides, other processes' work on the low side. A first call that
-    imports a library is followed by another one, which is the one that is measured.
+    imports a library or mostly compiles is followed by another one, which is the one that is measured.
 
     Args:
         meter: the counter.
@@ -132,7 +135,8 @@ def measure(
             window = time.perf_counter() - start.wall_s
             if is_fresh:
                 first, is_fresh = result, False
-                if len(sys.modules) - modules >= IMPORTED and window < IMPORT_MATTERS_S:
+                mostly_other = len(sys.modules) - modules >= IMPORTED or inside.seconds > COMPILED * window
+                if mostly_other and window - inside.seconds < FIRST_MATTERS_S:
                     calls, early_s = 0, inside.seconds
                     start, busy_before = meter.read(), machine_ticks()
                     continue
