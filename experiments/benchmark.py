@@ -2,12 +2,14 @@
 
     python -m experiments.benchmark --workloads W1:n=8,L=8 --peers qgen,pennylane --repeats 7
 
-W1 value and gradient of <sum Z> of a hardware-efficient circuit; W2 loss and gradient of a data re-uploading layer over a
-batch; W3 a population of parameter sets; W4 QAOA on a weighted 3-regular graph; W5 the Gram matrix of a ZZ feature map.
+W1 value and gradient of <sum Z> of a hardware-efficient circuit; W2 loss and gradient of a data re-uploading layer over
+a batch; W3 a population of parameter sets; W4 QAOA on a weighted 3-regular graph; W5 the Gram matrix of a ZZ feature
+map.
 
-Every peer has a process of its own; repetitions are interleaved and medians compared, because machines drift: read ratios
-within one workload only. The default set takes about 5 minutes on a 2-core AMD EPYC virtual machine; expect a ratio to the
-best peer of 1.5 to 4. Without `--peers`, every known peer that can be imported takes part; on an accelerator only qgen does.
+Every peer has a process of its own; repetitions are interleaved and medians compared, because machines drift: read
+ratios within one workload only. The default set takes about 5 minutes on a 2-core AMD EPYC virtual machine; expect a
+ratio to the best peer of 1.5 to 4. Without `--peers`, every known peer that can be imported takes part; on an
+accelerator only qgen does.
 """
 
 import dataclasses
@@ -192,8 +194,9 @@ def _build_pennylane(workload: str, config: Mapping[str, int], data: Mapping[str
 
     def layers(p: Any, x: Any = None) -> None:
         for row in range(config["L"]):
-            for i in range(n if x is not None else 0):
-                qml.RX(x[..., i], i)
+            if x is not None:
+                for i in range(n):
+                    qml.RX(x[..., i], i)
             for i in range(n):
                 qml.RY(p[row, 0, i], i)
                 qml.RZ(p[row, 1, i], i)
@@ -216,8 +219,8 @@ def _build_pennylane(workload: str, config: Mapping[str, int], data: Mapping[str
                 qml.IsingZZ(2 * p[0, layer] * weight, edge)
             for i in range(n):
                 qml.RX(2 * p[1, layer], i)
-        terms = [qml.Z(a) @ qml.Z(b) for a, b in data["edges"]]
-        return qml.expval(qml.dot(list(map(float, data["weights"])), terms))
+        terms = [qml.s_prod(float(w), qml.Z(a) @ qml.Z(b)) for (a, b), w in zip(data["edges"], data["weights"])]
+        return qml.expval(qml.sum(*terms))
 
     def feature(x: Any) -> Any:
         for _ in range(2):
@@ -277,7 +280,7 @@ def _build_qujax(workload: str, config: Mapping[str, int], data: Mapping[str, An
     """qujax, single precision; W1 and W3."""
     import jax
     import jax.numpy as jnp
-    import qujax
+    import qujax  # pyright: ignore[reportMissingImports]
 
     if workload not in ("W1", "W3"):
         raise NotImplementedError(workload)

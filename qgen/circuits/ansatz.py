@@ -1,9 +1,9 @@
-"""Ansätze: circuits whose parameters are trained. Layers are Repeats, so compile time does not grow with their number."""
+"""Ansätze: circuits whose parameters are trained. Layers are Repeats: compile time does not grow with their number."""
 
 from collections.abc import Sequence
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits.circuit import Angle, Circuit, Op, gate, repeat
@@ -135,7 +135,7 @@ def cost_layer(cost: Observable, angle: Angle) -> tuple[Op, ...]:
     """exp(-i angle C) of a diagonal observable with concrete coefficients, as Z rotations."""
     if not cost.is_diagonal:
         raise ValueError("Argument `cost` must hold only Z words.")
-    if isinstance(cost.coefficients, jax.core.Tracer):
+    if isinstance(cost.coefficients, Tracer):
         raise ValueError("Argument `cost` must have concrete coefficients here: the circuit's structure is static.")
     ops = []
     for word, weight in zip(cost.words, np.asarray(cost.coefficients, dtype=float), strict=True):
@@ -166,8 +166,8 @@ def qaoa(cost: Observable, layers: int, mixer: str = "x", n_qubits: int | None =
     Args:
         cost: a diagonal observable with concrete coefficients.
         layers: p, at least 1.
-        mixer: "x" starts from |+>^n; "xy_ring" and "xy_complete" conserve the Hamming weight and start from whatever state
-            the caller passes (exp(-i beta (XX + YY) / 2) on pair after pair, arXiv:1709.03489).
+        mixer: "x" starts from |+>^n; "xy_ring" and "xy_complete" conserve the Hamming weight and start from whatever
+            state the caller passes (exp(-i beta (XX + YY) / 2) on pair after pair, arXiv:1709.03489).
         n_qubits: the register; the cost's width where left out.
 
     Returns:

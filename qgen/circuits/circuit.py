@@ -61,7 +61,8 @@ class Op:
         controls: further wires that must all hold their `values` for the gate to act.
         values: the bit that each control must hold; empty means all 1.
         word: the Pauli word of a `pauli_rot`, one letter per wire.
-        data: the entries of a `unitary` (rows after one another) or of a `diagonal`, complex128 as bytes, which hash fast.
+        data: the entries of a `unitary` (rows after one another) or of a `diagonal`, complex128 as bytes, which hash
+            fast.
     """
 
     name: str
@@ -139,7 +140,7 @@ class Op:
 
 @dataclasses.dataclass(frozen=True)
 class Repeat:
-    """A circuit run several times: the first `shared` parameters stay, the others advance from one repetition to the next.
+    """A circuit run several times: the first `shared` parameters stay, the others advance with the repetitions.
 
     Data re-uploading shares the data's parameters. A Repeat compiles as one loop, however often it turns.
 
@@ -180,7 +181,7 @@ class Repeat:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """Measures a wire in the computational basis and keeps the outcome in a classical bit; only `trajectory` runs it."""
+    """Measures a wire in the computational basis into a classical bit; only `trajectory` runs it."""
 
     wire: int
     bit: int

@@ -1,12 +1,13 @@
 """Counting: the Resources of a circuit at the logical level, and after routing to a named connectivity.
 
-Gates on one and two wires count as they are; wider ones count through standard decompositions: Toffoli and CCZ with 6 CNOTs
-and 7 T (Nielsen and Chuang, fig. 4.9), k controls with 2 (k - 1) Toffolis on k - 1 clean ancillas (fig. 4.10), Pauli
-rotations with CNOT ladders, a uniformly controlled or diagonal k-qubit gate with 2^k - 2 CNOTs, a general one by the quantum
-Shannon decomposition's bound (arXiv:quant-ph/0406176).
+Gates on one and two wires count as they are; wider ones count through standard decompositions: Toffoli and CCZ with 6
+CNOTs and 7 T (Nielsen and Chuang, fig. 4.9), k controls with 2 (k - 1) Toffolis on k - 1 clean ancillas (fig. 4.10),
+Pauli rotations with CNOT ladders, a uniformly controlled or diagonal k-qubit gate with 2^k - 2 CNOTs, a general one by
+the quantum Shannon decomposition's bound (arXiv:quant-ph/0406176).
 """
 
 import functools
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -92,9 +93,9 @@ def count(circuit: Circuit, shots: int = 1, circuits: int = 1, connectivity: str
         circuit: the circuit; every qubit is read out at its end.
         shots: executions of each circuit, at least 1.
         circuits: how many circuits of this shape are run, at least 1.
-        connectivity: "all" pairs of qubits, or "linear", "grid", "heavy_hex": then every two-qubit gate between distant qubits
-            is preceded by SWAPs (three two-qubit gates each) along a shortest path, without a search for a good placement:
-            an upper bound.
+        connectivity: "all" pairs of qubits, or "linear", "grid", "heavy_hex": then every two-qubit gate between distant
+            qubits is preceded by SWAPs (three two-qubit gates each) along a shortest path, without a search for a good
+            placement: an upper bound.
 
     Returns:
         Resources; `qubits` includes the ancillas of gates with many controls.
@@ -209,7 +210,7 @@ def _plain(op: Op) -> Iterator[Step]:
         yield from _pauli(op)
     elif not wires:
         return
-    elif op.name == "diagonal" and len(wires) > 1 or op.name == "unitary" and len(op.wires) > 1:
+    elif (op.name == "diagonal" and len(wires) > 1) or (op.name == "unitary" and len(op.wires) > 1):
         yield _block(op)
     elif len(wires) <= 2:
         t_gates, turns = _CONTROLLED[op.name] if op.controls else _cost(op)
@@ -247,7 +248,7 @@ def _pauli(op: Op) -> Iterator[Step]:
     """Basis changes, a ladder of CNOTs, a rotation, and back."""
     wires = [w for w, letter in zip(op.wires, op.word, strict=True) if letter != "I"]
     turned = [Step((w,), 1) for w, letter in zip(op.wires, op.word, strict=True) if letter in "XY"]
-    ladder = [_cnot(a, b) for a, b in zip(wires, wires[1:], strict=False)]
+    ladder = [_cnot(a, b) for a, b in itertools.pairwise(wires)]
     if not wires:
         return
     yield from turned
@@ -288,19 +289,19 @@ def graph(qubits: int, connectivity: str) -> list[tuple[int, ...]]:
 
 
 def _heavy_hex(qubits: int) -> list[tuple[int, ...]]:
-    """Rows of qubits joined by bridges at every fourth place, shifted by two from one gap to the next (arXiv:1907.09528)."""
+    """Rows of qubits with bridges at every fourth place, shifted by two from gap to gap (arXiv:1907.09528)."""
     length = max(3, 4 * math.ceil(math.sqrt(qubits / 5) / 2) + 1)
     pairs: list[tuple[int, int]] = []
     total = length
     rows = [list(range(length))]
-    pairs += list(zip(rows[0], rows[0][1:], strict=False))
+    pairs += list(itertools.pairwise(rows[0]))
     while total < qubits:
         bridges = list(range(0 if len(rows) % 2 else 2, length, 4))
         first = total + len(bridges)
         row = list(range(first, first + length))
         for k, column in enumerate(bridges):
             pairs += [(rows[-1][column], total + k), (total + k, row[column])]
-        pairs += list(zip(row, row[1:], strict=False))
+        pairs += list(itertools.pairwise(row))
         rows.append(row)
         total = first + length
     return _neighbours(total, pairs)
@@ -320,7 +321,7 @@ def route(steps: list[Step], qubits: int, connectivity: str) -> Iterator[Step]:
     place = np.arange(len(neighbours))  # logical -> physical
     holds = np.arange(len(neighbours))  # physical -> logical
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def distances(target: int) -> tuple[int, ...]:
         found = [-1] * len(neighbours)
         found[target] = 0

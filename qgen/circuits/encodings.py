@@ -64,8 +64,8 @@ def amplitude(n_qubits: int, *, real: bool = False) -> Circuit:
         real: leave out the phases: for vectors of real numbers, at half the gates.
 
     Returns:
-        A circuit whose parameters are `amplitude_angles(vector, real=real)`; 2**(n+1) - 2n - 2 CNOTs with phases (the last
-        CNOT of each multiplexer of RZ included where n > 1), 2**n - 2 without.
+        A circuit whose parameters are `amplitude_angles(vector, real=real)`; 2**(n+1) - 2n - 2 CNOTs with phases (the
+        last CNOT of each multiplexer of RZ included where n > 1), 2**n - 2 without.
     """
     check.at_least("n_qubits", n_qubits, 1)
     ops: list[Op] = []

@@ -1,8 +1,8 @@
 """GATES: one table of every gate: its wires, angles, matrix, generator and its names elsewhere.
 
-A gate with one angle t is exp(-i t G) with a Hermitian generator G, so that its matrix, its frequencies and its shift rule
-all follow from G. A gate with several angles is a sequence of gates with one. Qubit 0 is the most significant bit; angles
-are in radians. The definitions are those of OpenQASM's `stdgates.inc` and of PennyLane.
+A gate with one angle t is exp(-i t G) with a Hermitian generator G, so that its matrix, its frequencies and its shift
+rule all follow from G. A gate with several angles is a sequence of gates with one. Qubit 0 is the most significant bit;
+angles are in radians. The definitions are those of OpenQASM's `stdgates.inc` and of PennyLane.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 from qgen.types import Array
 
 Part = tuple[str, tuple[int, ...], tuple[float | tuple[int, float], ...]]
-"""One gate of a sequence: name, wires within the gate, angles; an angle is a number or (index, scale) of the gate's angles."""
+"""One gate of a sequence: name, wires within the gate, angles: a number or (index, scale) of the gate's angles."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

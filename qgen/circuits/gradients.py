@@ -1,4 +1,4 @@
-"""Gradients beyond jax.grad of `expectation`: parameter shift, SPSA, the metric tensor and what it costs on hardware."""
+"""Gradients beyond jax.grad of `expectation`: parameter shift, SPSA, the metric tensor and its cost on hardware."""
 
 import dataclasses
 import functools
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import gates
@@ -67,7 +68,7 @@ def occurrences(circuit: Circuit) -> Occurrences:
 
 
 def op_frequencies(op: Op) -> tuple[float, ...]:
-    """The frequencies of expectation values in the angle of an operation: differences of its generator's eigenvalues."""
+    """The frequencies of expectation values in an operation's angle: differences of its generator's eigenvalues."""
     levels = np.linalg.eigvalsh(generator(op))
     if op.controls:
         levels = np.append(levels, 0.0)
@@ -207,7 +208,7 @@ def spsa(
         ValueError: if `samples` is below 1 or `step` not positive.
     """
     check.at_least("samples", samples, 1)
-    if not isinstance(step, jax.core.Tracer):
+    if not isinstance(step, Tracer):
         check.positive("step", float(step))
     signs = jax.random.rademacher(key, (samples, *params.shape), params.dtype)
 
@@ -259,7 +260,7 @@ def metric_tensor(circuit: Circuit, params: Any, kind: str = "full") -> Float[Ar
 
 @functools.lru_cache(maxsize=128)
 def blocks(circuit: Circuit) -> tuple[int, ...]:
-    """For every parameter the layer of parametrised gates that its first use falls in, by as-soon-as-possible scheduling."""
+    """For every parameter the layer of parametrised gates of its first use, by as-soon-as-possible scheduling."""
     busy = [0] * circuit.n_qubits
     label = [0] * circuit.n_params
     seen: set[int] = set()

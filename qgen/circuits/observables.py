@@ -10,7 +10,6 @@ import numpy as np
 
 from qgen import check
 from qgen.circuits.gates import PAULI
-from qgen.types import Array, Complex, Float
 
 Word = tuple[tuple[int, str], ...]
 """Pairs (wire, letter of XYZ) in order of wires; the empty word is the identity."""
@@ -31,7 +30,7 @@ class Observable:
     """
 
     words: tuple[Word, ...]
-    coefficients: Float[Array, " words"]
+    coefficients: Any
 
     def __init__(self, words: Sequence[str | Sequence[tuple[int, str]]], coefficients: Any = None):
         self.words = tuple(_normal(word) for word in ([words] if isinstance(words, str) else words))
@@ -43,7 +42,8 @@ class Observable:
             )
         if np.issubdtype(given.dtype, np.complexfloating):
             raise ValueError("Argument `coefficients` must be real: an observable is Hermitian.")
-        self.coefficients = given  # ty: numpy stays concrete under jit, which static uses (cost layers) need
+        # A numpy array stays concrete under jit, which static uses (cost layers) need.
+        self.coefficients = given
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[Word, ...]]:
         """Coefficients are leaves, words are structure."""
@@ -105,7 +105,7 @@ class Observable:
             ys.append(sum(letter == "Y" for _, letter in word))
         return flips, signs, ys
 
-    def table(self, n_qubits: int) -> Float[Array, " strings"]:
+    def table(self, n_qubits: int) -> Any:
         """The values of a diagonal observable on all 2**n bit strings.
 
         Raises:
@@ -121,7 +121,7 @@ class Observable:
         module = np if isinstance(self.coefficients, np.ndarray) else jnp
         return ((high * module.asarray(self.coefficients)) @ low.T).reshape(-1)
 
-    def matrix(self, n_qubits: int) -> Complex[Array, "dim dim"]:
+    def matrix(self, n_qubits: int) -> Any:
         """The dense matrix, [2**n, 2**n]: for small registers and for tests."""
         check_fits(self, n_qubits)
         total: Any = 0
@@ -145,7 +145,7 @@ def check_fits(observable: Observable, n_qubits: int) -> None:
     """Raises ValueError unless every wire of the observable lies in the register."""
     if observable.width > n_qubits:
         raise ValueError(
-            f"The observable acts on wire {observable.width - 1}, which is out of range in a circuit of {n_qubits} qubits."
+            f"The observable acts on wire {observable.width - 1}: out of range in a circuit of {n_qubits} qubits."
         )
 
 
@@ -209,7 +209,7 @@ def from_matrix(matrix: Any, wires: Sequence[int] | None = None) -> Observable:
     words, coefficients = [], []
     for place in np.argwhere(abs(weights) > 1e-12):
         words.append(tuple((wires[q], "IXYZ"[letter]) for q, letter in enumerate(place)))
-        coefficients.append(weights[tuple(place)].real)
+        coefficients.append(np.real(weights[tuple(place)]))
     return Observable(words, np.array(coefficients)) if words else Observable([()], np.zeros(1))
 
 

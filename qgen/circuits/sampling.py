@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Op, Repeat, Reset, gate
+from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Op, Repeat, gate
 from qgen.circuits.gradients import gather_uses, occurrences, shift_plan
 from qgen.circuits.observables import Observable, Word, check_fits
 from qgen.circuits.statevector import apply, pieces, probabilities
@@ -86,8 +86,8 @@ def estimate(
         params: as in `apply`.
         observable: the observable; its coefficients may be traced and get the gradient of the same shots.
         shots: executions per group and evaluation, at least 1.
-        gradient: "shift": the parameter-shift rule, every shifted value from shots of its own, as on hardware; "score": the
-            score function sum (O(b) - mean) d log p(b) over the value's own shots, which needs the simulator.
+        gradient: "shift": the parameter-shift rule, every shifted value from shots of its own, as on hardware; "score":
+            the score function sum (O(b) - mean) d log p(b) over the value's own shots, which needs the simulator.
         state: as in `apply`; it gets no gradient.
 
     Returns:
@@ -179,7 +179,8 @@ def _score(
         density = probabilities(circuit + _readout([words[k] for k in members], circuit.n_qubits), vector, state=state)
         strings = draw(jax.random.fold_in(key, number), jax.lax.stop_gradient(density), shots)
         bits = unpack(strings, circuit.n_qubits)
-        values = sum(coefficients[k] * _signs(bits, words[k]).astype(vector.dtype) for k in members)
+        signs = jnp.stack([_signs(bits, words[k]) for k in members], 1).astype(vector.dtype)
+        values = signs @ coefficients[np.array(members)]
         fixed = jax.lax.stop_gradient(values)
         # Leave-one-out baselines keep the estimate unbiased at the least variance that a constant can give.
         others = (fixed.sum() - fixed) / max(shots - 1, 1) if shots > 1 else jnp.zeros_like(fixed)
@@ -200,7 +201,8 @@ def trajectory(
         state: as in `apply`.
 
     Returns:
-        The state after the run, complex [2**n], and the classical bits, int32 [circuit.n_bits]; bits never written are 0.
+        The state after the run, complex [2**n], and the classical bits, int32 [circuit.n_bits]; bits never written are
+        0.
 
     Raises:
         ValueError: as `apply`.

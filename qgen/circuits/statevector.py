@@ -7,11 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.engine import layers, xla
+from qgen.circuits.lowering import lower
 from qgen.circuits.observables import Observable, check_fits, parities
 from qgen.circuits.program import Affine, Program
 from qgen.types import Array, Complex, Float
@@ -34,20 +36,21 @@ def apply(
 
     Args:
         circuit: a circuit without measurements.
-        params: its parameters in radians: an array of `circuit.n_params` numbers of any shape, or a tuple of arrays laid end
-            to end. A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is much faster
-            than a batch over one concatenated array.
+        params: its parameters in radians: an array of `circuit.n_params` numbers of any shape, or a tuple of arrays
+            laid end to end. A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is
+            much faster than a batch over one concatenated array.
         state: the state before the circuit, complex [2**n]; |0...0> where left out.
         engine: who runs it: "xla"; "auto" chooses.
-        gradient: "adjoint": reverse mode at a memory of a few states, whatever the depth; "autodiff": jax's own rules, which
-            forward mode and second derivatives need, at a memory that grows with depth; "auto" is "adjoint".
+        gradient: "adjoint": reverse mode at a memory of a few states, whatever the depth; "autodiff": jax's own rules,
+            which forward mode and second derivatives need, at a memory that grows with depth; "auto" is "adjoint".
 
     Returns:
-        The amplitudes, complex [2**n]; qubit 0 is the most significant bit. complex128 for parameters in double precision.
+        The amplitudes, complex [2**n]; qubit 0 is the most significant bit. complex128 for parameters in double
+        precision.
 
     Raises:
-        ValueError: if the parameters or the state do not fit the circuit, the state is not normalised (where it is concrete),
-            the circuit measures, or the register is too large for the memory.
+        ValueError: if the parameters or the state do not fit the circuit, the state is not normalised (where it is
+            concrete), the circuit measures, or the register is too large for the memory.
 
     Example:
         >>> from qgen.circuits import Angle, Circuit, gate
@@ -55,7 +58,7 @@ def apply(
         >>> [round(float(abs(a)), 3) for a in apply(bell)]
         [0.707, 0.0, 0.0, 0.707]
     """
-    return _complex(_evolve(programs.lower(circuit), circuit, params, state, engine, gradient))
+    return _complex(_evolve(lower(circuit), circuit, params, state, engine, gradient))
 
 
 def probabilities(
@@ -118,7 +121,7 @@ def expectation(
         density = _density(circuit, params, state, engine, gradient)
         values = _diagonal_values(several, density, circuit.n_qubits)
     else:
-        x = _evolve(programs.lower(circuit), circuit, params, state, engine, gradient)
+        x = _evolve(lower(circuit), circuit, params, state, engine, gradient)
         values = jnp.stack([_value(one, x, circuit.n_qubits) for one in several])
     return values[0] if isinstance(observable, Observable) else values
 
@@ -126,7 +129,7 @@ def expectation(
 def variance(circuit: Circuit, params: Any, observable: Observable, state: Array | None = None) -> Float[Array, ""]:
     """<O^2> - <O>^2 of an observable, from O|psi>."""
     check_fits(observable, circuit.n_qubits)
-    x = _evolve(programs.lower(circuit), circuit, params, state, "auto", "auto")
+    x = _evolve(lower(circuit), circuit, params, state, "auto", "auto")
     y = _act(observable, x, circuit.n_qubits)
     return jnp.vdot(y, y) - jnp.vdot(x, y) ** 2
 
@@ -268,7 +271,7 @@ def _is_inexact(array: Array) -> bool:
 
 
 def _check_norm(state: Array) -> None:
-    if isinstance(state, jax.core.Tracer):
+    if isinstance(state, Tracer):
         return
     norm = float(jnp.linalg.norm(state))
     if not abs(norm - 1) <= NORM_TOLERANCE:
@@ -283,7 +286,7 @@ def _density(
     circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
 ) -> Float[Array, " strings"]:
     """Probabilities of all bit strings; a last permutation moves them rather than the amplitudes."""
-    program = programs.trim(programs.lower(circuit))
+    program = programs.trim(lower(circuit))
     n = circuit.n_qubits
     last = program.stages[-1] if program.stages else None
     if isinstance(last, Affine):
@@ -344,7 +347,7 @@ def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[
 def _feature_states(circuit: Circuit, rows: Array) -> Float[Array, "rows 2 strings"]:
     if rows.ndim != 2:
         raise ValueError(f"Argument `x` must have shape (rows, {circuit.n_params}), but has shape {rows.shape}.")
-    program = programs.lower(circuit)
+    program = lower(circuit)
     return jax.vmap(lambda row: _evolve(program, circuit, row, None, "auto", "auto"))(rows)
 
 

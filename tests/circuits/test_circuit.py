@@ -18,7 +18,7 @@ def nested():
 
 def test_nested_loops_advance_and_share(key):
     circuit = nested()
-    # Outer body: 1 own angle, then the loop's 1 shared and 2 advancing: 4, of which the first is shared by the outer loop.
+    # Outer body: 1 angle, then the loop's 1 shared and 2 advancing: 4, of which the outer loop shares the first.
     assert circuit.n_params == 1 + 1 + 3 * 3
     params = np.linspace(-1.5, 2.0, circuit.n_params)
     used = [op.angles[0].index for op in circuit.walk() if op.angles]

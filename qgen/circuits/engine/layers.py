@@ -1,7 +1,7 @@
 """How XLA runs one stage: its preparation, its action, its inverse and its gradient.
 
-A state is a real array: [2, 2**n] (real and imaginary part) for one example, [2**n, 2, B] for a batch, with the batch last so
-that every loop runs over it. Complex dtypes are slower on CPUs, and real layers act on both parts alike.
+A state is a real array: [2, 2**n] (real and imaginary part) for one example, [2**n, 2, B] for a batch, with the batch
+last so that every loop runs over it. Complex dtypes are slower on CPUs, and real layers act on both parts alike.
 """
 
 import functools
@@ -53,7 +53,7 @@ class Window(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def windows(qubits: tuple[int, ...], n: int) -> tuple[Window, ...]:
-    """Splits the qubits into runs of at most BLOCK, of even length; the last one reaches to the register's end if it can."""
+    """Splits the qubits into runs of even length, at most BLOCK; the last reaches the register's end if it can."""
     span = qubits[-1] + 1 - qubits[0]
     size = -(-span // -(-span // BLOCK))
     found, left = [], list(range(len(qubits)))
@@ -161,7 +161,8 @@ def _lanes(x: Array, c: Array, s: Array, stage: Turns, inverse: bool) -> Array:
 def turns(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
     """Applies a real layer or its inverse; `own` says that every example has angles of its own."""
     if own:
-        return _lanes(x, *prepared.moving, stage, inverse)
+        c, s = prepared.moving
+        return _lanes(x, c, s, stage, inverse)
     tiles = windows(stage.qubits, n)
     pairs = list(zip(tiles, prepared.moving, strict=True))
     if not _rotates(stage, n, batched):
@@ -220,7 +221,7 @@ class Split(NamedTuple):
     mixed: tuple[int, ...]
 
 
-def _function(parity: Sequence[int], ones: Sequence[int], bits: int) -> np.ndarray:
+def _function(parity: Any, ones: Any, bits: int) -> np.ndarray:
     """f_k(b) for all bit strings b, [2**bits, terms]."""
     strings = np.arange(2**bits)[:, None]
     wanted = np.asarray(ones, dtype=np.int64)[None, :]
@@ -310,7 +311,7 @@ def _mixed(split: Split, a: Array, tables: Array | None, batched: bool) -> Array
         k, high, low = tables.shape
         if batched:
             return jnp.matmul(tables.reshape(k, -1).T, chosen, precision=EXACT).reshape(high, low, -1)
-        return sum(chosen[j] * tables[j] for j in range(k))
+        return jnp.tensordot(chosen, tables, 1, precision=EXACT)
     left, right = (jnp.asarray(part, a.dtype) for part in (split.left, split.right))
     terms = jnp.matmul(jnp.asarray(split.mix, a.dtype), a, precision=EXACT)
     if batched:
@@ -444,11 +445,12 @@ def fixed(stage: Table | Dense, x: Array, n: int, batched: bool, inverse: bool =
     matrix = stage.array()
     if isinstance(stage, Table):
         matrix = matrix.conj() if inverse else matrix
-        c, s = (jnp.asarray(v, x.dtype)[:, None] for v in (matrix.real, matrix.imag))
+        c, s = (jnp.asarray(v, x.dtype)[:, None] for v in (np.real(matrix), np.imag(matrix)))
         re, im = y.reshape(2, 2**k, -1)
         y = jnp.stack([re * c - im * s, re * s + im * c])
     else:
         matrix = matrix.conj().T if inverse else matrix
-        real = np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
+        re, im = np.real(matrix), np.imag(matrix)
+        real = np.block([[re, -im], [im, re]])
         y = jnp.matmul(jnp.asarray(real, x.dtype), y.reshape(2 ** (k + 1), -1), precision=EXACT)
     return y.reshape(shape).transpose(list(np.argsort(axes))).reshape(x.shape)

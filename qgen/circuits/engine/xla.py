@@ -28,8 +28,8 @@ def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...],
         numbers: one array per stage that takes numbers, as made by `program.numbers`.
         loops: which loops advance each of them.
         state: real [2, 2**n]: real and imaginary parts.
-        gradient: "adjoint": reverse mode that runs the program backwards, at a memory of a few states whatever the depth;
-            "autodiff": jax's own rules, in any mode and order, at a memory that grows with depth.
+        gradient: "adjoint": reverse mode that runs the program backwards, at a memory of a few states whatever the
+            depth; "autodiff": jax's own rules, in any mode and order, at a memory that grows with depth.
 
     Returns:
         Real [2, 2**n].
@@ -244,7 +244,7 @@ def _loop(
 def _backward(
     stages: Sequence[Stage],
     prepared: Sequence[Prepared],
-    numbers: Sequence[Array],
+    numbers: Sequence[Any],
     loops: Sequence[Loops],
     psi: Array,
     lam: Array,
@@ -278,7 +278,7 @@ def _backward(
 def _loop_back(
     stage: Loop,
     prepared: Sequence[Prepared],
-    numbers: Sequence[Array],
+    numbers: Sequence[Any],
     loops: Sequence[Loops],
     psi: Array,
     lam: Array,
