@@ -26,7 +26,7 @@ SIMULATOR = "classical/statevector"
 HEAD = "quantum/head"
 FLOOR = 3.0
 """Sizes whose energy is not so many times the smallest one's are dispatch, not simulation, and stay out of the law."""
-FEWEST = 3
+FEWEST = 4
 """Measurements that a law keeps in any case."""
 PRICED = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64)
 """Qubits at which machines are priced; they bound the search."""
@@ -147,7 +147,7 @@ def _successor_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, s
         def make(rival: Any = rival) -> dict[str, Any]:
             found = successor.break_even(jax.random.key(0), machine, rival, draws=settings.draws)
             bills = [
-                pricing.price(successor.head(n), successor.machine(machine), jax.random.key(0), settings.draws)
+                pricing.price(successor.head(n), successor.machine(machine), jax.random.key(0))
                 for n in successor.SIZES
             ]
             curve = np.array([pricing.summary(bill.energy_j) for bill in bills])

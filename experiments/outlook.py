@@ -34,9 +34,9 @@ BLOOM_T = {"dynamic_t": 24.69, "idle_t": 14.6, "embodied_t": 11.2}
 """Published for one language model (Luccioni et al., arXiv 2211.02001): tonnes of CO2, of the hardware in the last."""
 YEARS = (2025, 2030, 2035, 2040, 2045)
 SETTINGS = {
-    "smoke": Settings(sizes=(11, 13, 15, 17), min_time_s=0.02, draws=1000),
-    "default": Settings(sizes=(6, 9, 12, 14, 16, 18, 20), min_time_s=0.2, draws=4000),
-    "paper": Settings(sizes=(4, 8, 10, 12, 14, 16, 18, 20, 22), min_time_s=1.0, draws=10_000),
+    "smoke": Settings(sizes=(12, 14, 16, 18), min_time_s=0.02, draws=1000),
+    "default": Settings(sizes=(6, 12, 14, 15, 16, 17, 18, 20), min_time_s=0.2, draws=4000),
+    "paper": Settings(sizes=(4, 8, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22), min_time_s=1.0, draws=10_000),
 }
 
 
@@ -89,25 +89,25 @@ def outlook(
     """
     ledger = Ledger(out / "records.jsonl", done, preset)
     laws.circuit(ledger, meter, machines, SETTINGS[preset])
-    from_rows(ledger, rows, machines, SETTINGS[preset])
+    from_rows(ledger, rows, machines)
     supply(ledger)
     return ledger.rows
 
 
-def from_rows(ledger: Ledger, rows: Sequence[Record], machines: Mapping[str, Profile], settings: Settings) -> None:
+def from_rows(ledger: Ledger, rows: Sequence[Record], machines: Mapping[str, Profile]) -> None:
     """Tornado, inverse problem, power and money of every stage's quantum arm."""
     found = [swap for name in STAGES if (swap := swapped(rows, name, machines))]
     for swap in found:
         _tornado(ledger, swap)
         for machine in swap.machines:
-            _money(ledger, swap, machine, settings)
+            _money(ledger, swap, machine)
             if swap.rival:
                 _needed(ledger, swap, machine)
                 _power(ledger, swap, machine)
         shown = {machine.name for machine in swap.machines}
         for machine in machines.values():
             if "price_usd_per_h" in machine.numbers and machine.name not in shown:
-                _money(ledger, swap, machine, settings)
+                _money(ledger, swap, machine)
     total = sum(BLOOM_T.values())
     ledger.row(
         *("embodied", "lifecycle", "published/bloom", {}),
@@ -229,20 +229,20 @@ def _power(ledger: Ledger, swap: Swap, machine: Profile) -> None:
     ledger.row("power", swap.stage, swap.arm, config, make)
 
 
-def _money(ledger: Ledger, swap: Swap, machine: Profile, settings: Settings) -> None:
+def _money(ledger: Ledger, swap: Swap, machine: Profile) -> None:
     """Electricity of both sides, and the machine's hours where its price is published."""
 
     def make() -> dict[str, Any]:
         power_key, draw_key, rival_key = jax.random.split(jax.random.key(0), 3)
         try:
-            bill = pricing.price(swap.resources, machine, draw_key, settings.draws)
+            bill = pricing.price(swap.resources, machine, draw_key)
         except pricing.CannotRun as error:
             return {"note": str(error)}
         # The host part and the rival are servers, whose building adds its PUE; the machine's watts contain its cooling.
         region = carbon.load_grid()["world"]
-        host_g, host_j = carbon.grams(rival_key, np.full(settings.draws, swap.host_j), region, building=True)
+        host_g, host_j = carbon.grams(rival_key, np.full(pricing.DRAWS, swap.host_j), region, building=True)
         own_g, own_j = carbon.grams(rival_key, bill.energy_j, region, building=False)
-        rival_g, rival_j = carbon.grams(rival_key, np.full(settings.draws, swap.rival_j), region, building=True)
+        rival_g, rival_j = carbon.grams(rival_key, np.full(pricing.DRAWS, swap.rival_j), region, building=True)
         amounts = {
             "electricity_usd": carbon.electricity_usd(power_key, own_j + host_j),
             "classical_electricity_usd": carbon.electricity_usd(power_key, rival_j),

@@ -28,7 +28,7 @@ from qgen.stages import Artefacts
 PRESETS = ("smoke", "default", "paper")
 _PRESET = flags.DEFINE_string("preset", "default", "smoke (under 1 minute), default (under 6), paper.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per size of a task law; None: what the preset says.")
-_TASK = flags.DEFINE_list("task", [], "Stages whose energy is measured against size. Empty: all that can be.")
+_TASK = flags.DEFINE_list("task", [], "Stages whose energy is measured against size. Empty: what the preset says.")
 _OUT = flags.DEFINE_string("out", "runs/scaling", "Folder that receives records, tables and figures.")
 _ROWS = flags.DEFINE_string("rows", None, "Folder of a lifecycle's records. None: the task laws' largest sizes.")
 _METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
@@ -36,6 +36,7 @@ _PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
 )
+CHOSEN = {"smoke": ("curation",), "default": tuple(tasks.TASKS), "paper": tuple(tasks.TASKS)}
 SEEDS = {"smoke": 1, "default": 2, "paper": 5}
 CHARACTERS = {"smoke": (60_000, 20_000), "default": (500_000, 100_000), "paper": (1_500_000, 200_000)}
 """Characters of the first and of the second domain."""
@@ -96,7 +97,7 @@ def plan() -> Plan:
     return Plan(
         preset=_PRESET.value,
         seeds=seeds,
-        tasks=tuple(_TASK.value or tasks.TASKS),
+        tasks=tuple(_TASK.value or CHOSEN[_PRESET.value]),
         out=out,
         lifecycle=tuple(lifecycle),
         meter=meter,
@@ -175,7 +176,7 @@ def main() -> None:
             arguments = (ledger, todo.meter, todo.machines, settings, name)
             largest += tasks.run(*arguments, start, f"standard library, {CHARACTERS[todo.preset]}", todo.seeds)
         status.update("solving for what would be needed")
-        outlook.from_rows(ledger, todo.lifecycle or largest, todo.machines, settings)
+        outlook.from_rows(ledger, todo.lifecycle or largest, todo.machines)
         processors(ledger, todo.meter, settings.min_time_s, settings.draws)
         outlook.supply(ledger)
     report.scaling(ledger.rows, todo.out, cli.console)

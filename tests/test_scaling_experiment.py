@@ -60,8 +60,8 @@ def test_a_gradient_needs_two_circuits_per_angle():
 
 
 def test_dispatch_is_no_simulation():
-    assert laws.beyond_floor([1.0, 1.1, 2.9, 3.1, 9.0, 30.0]).tolist() == [False] * 3 + [True] * 3
-    assert laws.beyond_floor([1.0, 1.0, 1.1, 1.2]).tolist() == [False, True, True, True]
+    assert laws.beyond_floor([1.0, 1.1, 2.9, 3.1, 9.0, 30.0, 90.0]).tolist() == [False] * 3 + [True] * 4
+    assert laws.beyond_floor([1.0, 1.0, 1.1, 1.2, 4.0]).tolist() == [False, True, True, True, True]
 
 
 def test_machines_against_a_law_have_their_closed_forms(key):
@@ -151,7 +151,7 @@ def test_the_swap_meets_the_best_classical_arm_on_the_best_machine_of_each_date(
 def test_rows_follow_from_the_lifecycles_rows(tmp_path):
     rows, machines = life()
     ledger = Ledger(tmp_path / "records.jsonl", {}, "smoke")
-    outlook.from_rows(ledger, rows, machines, outlook.SETTINGS["smoke"])
+    outlook.from_rows(ledger, rows, machines)
     found = {(row.experiment, row.config.get("machine")): row for row in ledger.rows}
     energy = float(pricing.price(NEED, machines["sc_mid"].fixed(), jax.random.key(3), draws=2).energy_j[0])
     needed = found["needed", "sc_mid"].metrics
@@ -174,7 +174,7 @@ def test_rows_follow_from_the_lifecycles_rows(tmp_path):
     assert "machine_usd" not in found["money", "sc_today"].metrics or machines["sc_today"].numbers["price_usd_per_h"]
     host_heavy = [dataclasses.replace(row, host=synthetic.measured(50.0)) if row.resources else row for row in rows]
     ledger = Ledger(tmp_path / "other.jsonl", {}, "smoke")
-    outlook.from_rows(ledger, host_heavy, machines, outlook.SETTINGS["smoke"])
+    outlook.from_rows(ledger, host_heavy, machines)
     refused = next(row for row in ledger.rows if row.experiment == "needed")
     assert refused.metrics["budget_j"] < 0 and "no machine is enough" in refused.note
 

@@ -21,6 +21,8 @@ BARS = 8
 """Numbers that a small tornado shows at most."""
 LEAST_WIDTH = 1.02
 """Narrower bars are not to be seen."""
+MARGIN = 100.0
+"""Factor between the outermost central values and the ends of the axis of energies."""
 FEW_DECADES = 3
 """Up to so many decades an axis is labelled with plain numbers."""
 FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -95,7 +97,11 @@ class Law(NamedTuple):
 
 
 def break_even(
-    laws: Sequence[Law], crossing: tuple[float, float, float] | None, size: str, scale: str = "log"
+    laws: Sequence[Law],
+    crossing: tuple[float, float, float] | None,
+    size: str,
+    scale: str = "log",
+    where: str = "",
 ) -> "Figure":
     """Energy against problem size on log axes, with the measured points, and the size at which two laws cross.
 
@@ -104,6 +110,7 @@ def break_even(
         crossing: the size of the break-even with its interval (central, low, high), None where there is none.
         size: what the size is, for the axis.
         scale: "log" or "linear", of the axis of sizes.
+        where: which law it is that crosses, for the legend.
     """
     made = style.figure(3.4)
     axes = made.subplots()
@@ -121,7 +128,9 @@ def break_even(
             axes.plot(law.points[0], law.points[1], marker="o", markersize=3, color=colour, linestyle="none")
     if crossing:
         axes.axvspan(crossing[1], crossing[2], color="#BBBBBB", alpha=0.3, linewidth=0)
-        axes.axvline(crossing[0], color="#555555", linewidth=0.8, label=f"break-even: {crossing[0]:.2g}")
+        axes.axvline(crossing[0], color="#555555", linewidth=0.8, label=f"break-even: {crossing[0]:.2g}{where}")
+    # A band of a law far beyond its points may span any number of decades: the axis follows the central curves.
+    axes.set_ylim(min(law.central.min() for law in laws) / MARGIN, max(law.central.max() for law in laws) * MARGIN)
     decades = np.log10(max(law.sizes.max() for law in laws) / min(law.sizes.min() for law in laws))
     if scale == "linear" or decades < FEW_DECADES:
         for labelled in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
@@ -154,7 +163,8 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
                 np.array([own["size"], own["energy_j"]]) if own["energy_j"] else np.array([own["size"][-1:], [np.nan]])
             )
             laws.append(_law(row.config["machine"], "quantum", row, points)._replace(colour=style.DATES[date]))
-        nearest = min(shown, key=lambda row: row.metrics.get("size", np.inf)).metrics
+        first = min(shown, key=lambda row: row.metrics.get("size", np.inf))
+        nearest = first.metrics
         crossing = (
             (nearest["size"], nearest["size_low"], nearest.get("size_high", nearest["searched_high"]))
             if "size" in nearest
@@ -162,7 +172,7 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
         )
         title = outlook_tables.TITLES.get((stage, task)) or f"{facts[stage].title}: {shown[0].arm}"
         scale = "linear" if measured.metrics["exponential"] else "log"
-        made = break_even(laws, crossing, size_name, scale)
+        made = break_even(laws, crossing, size_name, scale, f" ({first.config['machine']})" if len(shown) > 1 else "")
         made.axes[0].set_title(title)
         yield f"break_even_{task}", made
 
@@ -174,7 +184,7 @@ def _law(label: str, family: str, row: Record, points: np.ndarray) -> Law:
     return Law(label, family, sizes, central, low, high, points)
 
 
-def tornados(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> "Figure":
+def tornados(rows: Sequence[Record]) -> "Figure":
     """One small tornado per stage: the widest numbers of the best machine, next to each other on axes of their own."""
     columns = 2
     shown = [(row, [entry for entry in outlook_tables.widths(row) if entry[3] > LEAST_WIDTH][:BARS]) for row in rows]
@@ -184,9 +194,8 @@ def tornados(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> 
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, (row, bars) in zip(grid.flat, shown, strict=False):
-        title = facts[row.stage].title if row.stage in facts else row.stage
         _bars(axes, [entry[0] for entry in bars], [entry[1:3] for entry in bars], row.metrics["central_j"])
-        axes.set_title(f"{title}: {row.arm.partition('/')[2]} on {row.config['machine']}")
+        axes.set_title(f"{row.stage}: {row.arm.partition('/')[2]} on {row.config['machine']}", fontsize=7)
     made.supxlabel("projected energy (J); blue: number at its low end, orange: at its high end", fontsize=8)
     return made
 
@@ -219,6 +228,8 @@ def supply(rows: Sequence[Record]) -> "Figure":
             trace["year"], trace["g_per_kwh_low"], trace["g_per_kwh_high"], color=colour, alpha=0.08, linewidth=0
         )
     left.set_ylim(bottom=0)
+    years = regions[0].trace["year"]
+    left.set_xticks(years, [f"{year:.0f}" for year in years])
     left.set_ylabel("CO2 per kWh used in a data centre (g)")
     left.set_title("grid, data centre and storage (bands: 5 % to 95 %)")
     left.legend(ncols=2)
@@ -243,7 +254,7 @@ def all_figures(records: Sequence[Record], facts: Mapping[str, select.StageFacts
     """Name and figure of everything that these records can show."""
     yield from break_evens(records, facts)
     if rows := select.newest(records, "tornado"):
-        yield "tornado", tornados(rows, facts)
+        yield "tornado", tornados(rows)
     if rows := select.newest(records, "scenario"):
         yield "scenario", supply(rows)
 

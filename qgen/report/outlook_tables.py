@@ -53,8 +53,7 @@ def laws(rows: Sequence[Record]) -> Table:
                 f"{row.stage}: {row.config['task']}" if row.config["task"] != row.stage else row.stage,
                 row.arm,
                 law,
-                f"{words.significant(m['from_size'], 4)} to {words.significant(m['to_size'], 4)} "
-                f"{row.config['size_name']}",
+                f"{m['from_size']:g} to {m['to_size']:g} {row.config['size_name']}",
                 f"{used:.0f} of {len(row.trace['size'])}",
                 words.significant(math.exp(m["residual_sd"]), 3),
                 words.significant(math.exp(m["worst_residual"]), 3),
@@ -276,7 +275,7 @@ def processors(rows: Sequence[Record]) -> Table:
             quantiles = entry["energy_j"]
             ends = Interval(quantiles[middle], quantiles[low], quantiles[high])
             cells.append((name, words.si_interval(ends, "J"), "PROJECTED"))
-        size = f"{words.significant(m['parameters'], 3)} parameters, {words.significant(m['tokens'], 5)} tokens"
+        size = f"{words.significant(m['parameters'], 3)} parameters, {m['tokens']:g} tokens"
         work = f"{words.si(m['flops'], 'FLOP')}, {words.si(m['bytes'], 'B')}"
         groups.append(Group(f"Training step of {size}: {work}", "", cells))
     return Table("Energy of classical work on other hardware", ("processor", "energy", "provenance"), groups)

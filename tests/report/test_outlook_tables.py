@@ -206,8 +206,8 @@ def test_everything_is_written_from_the_rows(tmp_path):
     with style.applied():
         made = dict(outlook.break_evens(rows, FACTS))["break_even_gradient"]
         legend = [text.get_text() for text in made.axes[0].get_legend().get_texts()]
-        bars = outlook.tornados(select.newest(rows, "tornado"), FACTS)
-    assert legend == ["classical/statevector", "sc_today", "sc_long", "break-even: 30"]
+        bars = outlook.tornados(select.newest(rows, "tornado"))
+    assert legend == ["classical/statevector", "sc_today", "sc_long", "break-even: 30 (sc_today)"]
     # The point below the law's floor is not drawn, and a number whose bar is too narrow to be seen has none.
     dots = next(line for line in made.axes[0].lines if line.get_marker() == "o")
     np.testing.assert_array_equal(dots.get_xdata(), SIZES)
