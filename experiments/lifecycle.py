@@ -19,11 +19,11 @@ from absl import flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experiments import cli
-from qgen import checkpoint, record, report
+from qgen import check, checkpoint, record, report
 from qgen.energy import carbon, meters, profiles
 from qgen.lm import data
 from qgen.stages import STAGES, Artefacts, Stage
-from qgen.stages.base import configure, plain, run_arm
+from qgen.stages.base import changed, configure, plain, run_arm
 
 PRESETS = ("smoke", "default", "paper")
 _PRESET = flags.DEFINE_string(
@@ -129,8 +129,7 @@ def plan() -> Plan:
 
     fields = cli.settings(_SET.value, ["corpus", *STAGES])
     with cli.flag("set"):
-        pseudo = Stage("corpus", *[None] * 10)._replace(presets={_PRESET.value: preset.corpus})
-        corpus_config = configure(pseudo, _PRESET.value, fields["corpus"])
+        corpus_config = changed("corpus", preset.corpus, fields["corpus"])
         configs = {name: configure(stage, _PRESET.value, fields[name]) for name, stage in STAGES.items()}
     with cli.flag("meter", _METER.value):
         meter = meters.open_meter(_METER.value)
@@ -140,11 +139,15 @@ def plan() -> Plan:
             raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(known)}.")
     machines = {name: known[name] for name in _PROFILE.value or known}
 
+    for field in ("characters", "adapt_characters"):
+        with cli.flag("set", f"corpus.{field}={getattr(corpus_config, field)}"):
+            check.at_least(field, getattr(corpus_config, field), data.LEAST_CHARACTERS)
     with cli.flag("corpus", _CORPUS.value or "(the standard library's documentation)"):
         first = data.load_corpus(_CORPUS.value, domain="prose", max_characters=corpus_config.characters)
     with cli.flag("adapt_corpus", _ADAPT.value or "(the standard library's source code)"):
         second = data.load_corpus(_ADAPT.value, domain="code", max_characters=corpus_config.adapt_characters)
-    base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
+    with cli.flag("set", f"corpus.holdout={corpus_config.holdout}"):
+        base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
 
     out = Path(_OUT.value)
     rows = []
@@ -155,6 +158,11 @@ def plan() -> Plan:
     if rows and not _RESUME.value:
         raise cli.UsageError(
             f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
+        )
+    if others := {row.measured["meter"] for row in rows if row.measured} - {meter.name}:
+        raise cli.UsageError(
+            f"--meter={_METER.value}: {out} holds rows that {', '.join(sorted(others))} measured, and this run would "
+            f"add rows of {meter.name}, which do not compare; name another --out."
         )
     return Plan(
         preset=_PRESET.value,
@@ -172,6 +180,11 @@ def plan() -> Plan:
         min_time_s=preset.min_time_s,
         done=record.done(rows),
     )
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def fingerprint(content: Any) -> str:
@@ -202,38 +215,53 @@ class Chain:
         plan, config = self.plan, self.plan.configs[stage.name]
         problem = None
         for arm in arms:
-            row_key = self.row_key(stage, arm)
+            row_key = self.empty_row(stage, arm).key
             row = plan.done.get(row_key)
-            if row is None or (arm in kept and not checkpoint.exists(self.place(stage, arm))):
-                if problem is None:
-                    self.say(stage, "building the problem")
-                    problem = stage.problem(self.problem_key(stage), config, artefacts)
-                self.say(stage, arm)
-                row, answer = run_arm(
-                    stage,
-                    arm,
-                    config,
-                    problem,
-                    experiment="lifecycle",
-                    preset=plan.preset,
-                    seed=self.seed,
-                    meter=plan.meter,
-                    machines=plan.machines,
-                    upstream=self.upstream,
-                    inputs=self.inputs(stage),
-                    min_time_s=plan.min_time_s,
-                )
-                if arm in kept and row.status == "ok":
-                    save(self.place(stage, arm), stage.hand_on(artefacts, problem, answer))
+            priced = row is not None and (not row.resources or plan.machines.keys() <= row.projected.keys())
+            if row is None or not priced or (arm in kept and not checkpoint.exists(self.place(stage, arm))):
+                try:
+                    if problem is None:
+                        self.say(stage, "building the problem")
+                        problem = stage.problem(self.problem_key(stage), config, artefacts)
+                except ValueError as error:
+                    reason = f"the problem of stage {stage.name} cannot be made: {error}"
+                    if self.upstream == "reference":
+                        raise cli.UsageError(f"--corpus or --set={stage.name}: {reason}") from error
+                    row = self.failed(stage, arm, reason)  # what the swap handed on is no input for this stage
+                else:
+                    self.say(stage, arm)
+                    row, answer = run_arm(
+                        stage,
+                        arm,
+                        config,
+                        problem,
+                        experiment="lifecycle",
+                        preset=plan.preset,
+                        seed=self.seed,
+                        meter=plan.meter,
+                        machines=plan.machines,
+                        upstream=self.upstream,
+                        inputs=self.inputs(stage),
+                        min_time_s=plan.min_time_s,
+                    )
+                    if arm in kept and row.status == "ok":
+                        save(self.place(stage, arm), stage.hand_on(artefacts, problem, answer))
                 record.append(plan.out / "records.jsonl", row)
                 plan.done[row_key] = row
-            self.rows.append(row)
+            asked = {name: row.projected[name] for name in plan.machines if name in row.projected}
+            self.rows.append(dataclasses.replace(row, projected=asked))
             self.progress.advance(self.progress.task_ids[0])
 
-    def row_key(self, stage: Stage, arm: str) -> tuple:
-        """The key of the row that this chain would write."""
+    def empty_row(self, stage: Stage, arm: str) -> record.Record:
+        """The row that this chain would write, without results."""
         config = plain(self.plan.configs[stage.name]) | {"inputs": self.inputs(stage)}
-        return record.Record("lifecycle", stage.name, arm, self.seed, self.plan.preset, config, self.upstream).key
+        return record.Record("lifecycle", stage.name, arm, self.seed, self.plan.preset, config, self.upstream)
+
+    def failed(self, stage: Stage, arm: str, reason: str) -> record.Record:
+        """The row of an arm that could not begin."""
+        return dataclasses.replace(
+            self.empty_row(stage, arm), status="failed", reason=reason, provenance=record.provenance(now())
+        )
 
     def problem_key(self, stage: Stage) -> jax.Array:
         """The key of a stage's problem: the same in every chain of a seed: a swap changes the artefacts only."""
@@ -323,9 +351,7 @@ def published_shares(plan: Plan) -> list[record.Record]:
                 np.asarray(carbon.weight(jax.random.key(0), name)), (0.05, 0.5, 0.95)
             ).tolist()
             row = dataclasses.replace(row, metrics={"share": middle, "share_low": low, "share_high": high})
-            row = dataclasses.replace(
-                row, provenance=record.provenance(datetime.now(UTC).isoformat(timespec="seconds"))
-            )
+            row = dataclasses.replace(row, provenance=record.provenance(now()))
             record.append(plan.out / "records.jsonl", row)
             plan.done[row.key] = row
         rows.append(plan.done[row.key])
@@ -338,7 +364,8 @@ def main() -> None:
     todo = plan()
     cli.console.print(
         f"lifecycle: preset {todo.preset}, {todo.seeds} seeds, {len(todo.base.documents)} documents, "
-        f"meter {todo.meter.name} ({todo.meter.provenance}), {len(todo.machines)} quantum machines, records in {todo.out}"
+        f"meter {todo.meter.name} ({todo.meter.provenance}), {len(todo.machines)} quantum machines, "
+        f"records in {todo.out}"
     )
     rows = run(todo)
     facts = report.article()

@@ -147,12 +147,20 @@ def configure(stage: Stage, preset: str, settings: Mapping[str, str]) -> Any:
         ValueError: for an unknown preset or field, or a text that the field's type cannot read.
     """
     check.one_of("preset", preset, stage.presets)
-    config = stage.presets[preset]
+    return changed(stage.name, stage.presets[preset], settings)
+
+
+def changed(place: str, config: Any, settings: Mapping[str, str]) -> Any:
+    """A config with single fields set from text; `place` is its name in error messages.
+
+    Raises:
+        ValueError: for an unknown field, or a text that the field's type cannot read.
+    """
     fields = {field.name: type(getattr(config, field.name)) for field in dataclasses.fields(config)}
     changes = {}
     for name, text in settings.items():
-        check.one_of(f"set {stage.name}.", name, fields)
-        changes[name] = _parse(f"{stage.name}.{name}", text, fields[name])
+        check.one_of(f"set {place}.", name, fields)
+        changes[name] = _parse(f"{place}.{name}", text, fields[name])
     return dataclasses.replace(config, **changes)
 
 
@@ -230,7 +238,8 @@ def run_arm(
     try:
         measured = meters.measure(meter, lambda: arm.solve(key, problem), min_time_s=min_time_s)
         outcome: Outcome = measured.result
-        host = meters.measure(meter, lambda: arm.host(key, problem), min_time_s=min_time_s) if arm.host else None
+        beside = arm.host
+        host = meters.measure(meter, lambda: beside(key, problem), min_time_s=min_time_s) if beside else None
         metrics = {name: _finite(stage, name, value) for name, value in stage.score(problem, outcome.answer).items()}
         use = stage.use(problem, outcome.answer) if stage.use else None
         used = meters.measure(meter, use.run, min_time_s=min_time_s) if use else None
