@@ -367,9 +367,15 @@ def swap_test_kmeans(config: Config) -> Arm:
 
 
 def _host(config: Config, key: Key, problem: Problem) -> Any:
-    """What stays classical: features, the loaders' angles, and centroids from labels that come out of counts."""
+    """What stays classical: features, the loaders' angles, centroids from labels, and tuning the threshold on overlaps.
+
+    Labels and overlaps are drawn: the classical work is the same whatever the counts say.
+    """
     items = jnp.asarray(_features(config, problem.task.documents, problem.validation.documents))
-    return _loader_angles(items), _centroid_updates(key, items, config.clusters, config.iterations)
+    loaders, found = _loader_angles(items), _centroid_updates(key, items, config.clusters, config.iterations)
+    pairs = _pairs(problem, np.asarray(found.labels))
+    overlaps = np.random.default_rng(_seed(key)).uniform(size=len(pairs))
+    return loaders, _by_overlap(config, problem, pairs, overlaps)
 
 
 @jax.jit

@@ -135,3 +135,14 @@ def test_wrong_inputs(problem):
         curation.problem(jax.random.key(0), CONFIG, artefacts(5))
     with pytest.raises(ValueError, match="keep"):
         curation.score(problem, curation.Answer(np.ones(3, bool)))
+
+
+def test_the_host_part_pays_for_tuning_its_threshold_like_every_other_arm(problem, monkeypatch):
+    tuned = []
+    monkeypatch.setattr(
+        near, "tune", lambda candidates, keep_at, labels: tuned.append(len(candidates)) or candidates[-1]
+    )
+    arm = curation.swap_test_kmeans(CONFIG)
+    assert arm.host is not None
+    arm.host(jax.random.key(3), problem)
+    assert tuned == [CONFIG.trials]
