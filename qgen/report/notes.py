@@ -35,7 +35,8 @@ def _reading(tables: Sequence[StageTable]) -> list[str]:
         "this machine; it is no estimate of a quantum machine's energy and enters no ratio.",
         "Projected energy: median [5 %, 95 %] over the ranges of the machine's numbers, with the measured host part. "
         "A machine is charged while it works, not while it waits. Its cooling is in its watts; no PUE is added to "
-        "measured energy. Shown is the machine of each date that most likely saves energy; all machines are in tables/profiles.",
+        "measured energy. Shown is the machine of each date that most likely saves energy; all machines are in "
+        "tables/profiles.",
         "Ratio: over the classical arm of least energy whose quality is not below the best classical one by more than "
         f"the margin ({margins}). P(saves): probability that the arm needs less energy at equal quality, over joint "
         "draws of seeds, meter range and machine. "
