@@ -1,8 +1,8 @@
 """Stage 4, training: the chosen model from its start to a real validation loss.
 
 Problem: the curated token stream, the architecture and recipe of stage 3, and one budget of steps for every arm.
-Classical: Muon, AdamW, Lion and SGD with momentum, each with as many learning rates tried.
-Quantum: Muon, then a last phase in which a circuit generates gains of the features, by natural gradient from shots.
+Classical: AdamW, Muon, Lion and SGD with momentum, each with as many learning rates tried.
+Quantum: AdamW, then a last phase in which a circuit generates gains of the features, by natural gradient from shots.
 Score: bits per byte of the held-out documents.
 """
 
