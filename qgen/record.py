@@ -5,6 +5,7 @@ No number reaches a table, a figure or a page except through a Record. A row is 
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -44,12 +45,14 @@ class Record:
         metrics: score name -> number.
         resources: field of Resources -> total, empty for an arm without a quantum part.
         measured: what this machine used: `time_s`, `energy_j`, `energy_low_j`, `energy_high_j`, `compile_time_s`,
-            `compile_energy_j`, `idle_w`, `repeats`, `meter`, `provenance` (MEASURED or MODELLED), `steal_share`.
+            `compile_energy_j`, `idle_w`, `repeats`, `meter`, `provenance` (MEASURED or MODELLED), `steal_share`,
+            `others_share`.
         host: the same fields for the part of a quantum arm that stays classical beside a quantum machine; empty where
             the arm has none.
         use: the same fields for one use of the answer, with `unit` (such as "token") and `energy_per_unit_j`.
-        projected: profile name -> `energy_j` and `time_s`, each a list of quantiles at QUANTILE_LEVELS, or `reason`,
-            one sentence on why that machine cannot run it.
+        projected: profile name -> `energy_j` (marginal), `amortised_energy_j` (with the machine's waiting share) and
+            `time_s`, each a list of quantiles at QUANTILE_LEVELS, or `reason`, one sentence on why that machine cannot
+            run it.
         trace: name -> list of numbers, for curves.
         provenance: commit, dirty, host, device, versions, start.
     """
@@ -178,16 +181,23 @@ def done(records: Iterable[Record]) -> dict[tuple, Record]:
     return {record.key: record for record in records if record.status == "ok"}
 
 
+@functools.cache
+def _origin() -> tuple[str, bool]:
+    """Commit and dirty flag of the code, read once: a run is of the commit that it began with."""
+    root = Path(__file__).resolve().parent.parent
+    # Where git does not answer, nothing is known of the tree, and it counts as changed.
+    changes = _git(root, "status", "--porcelain", "--", "qgen", "experiments")
+    return _git(root, "rev-parse", "HEAD") or "unknown", changes is None or bool(changes)
+
+
 def provenance(start: str) -> dict[str, Any]:
     """Where and with what a row was made; `start` is the run's start in UTC, ISO 8601."""
     import jax
 
-    root = Path(__file__).resolve().parent.parent
-    # Where git does not answer, nothing is known of the tree, and it counts as changed.
-    changes = _git(root, "status", "--porcelain", "--", "qgen", "experiments")
+    commit, dirty = _origin()
     return {
-        "commit": _git(root, "rev-parse", "HEAD") or "unknown",
-        "dirty": changes is None or bool(changes),
+        "commit": commit,
+        "dirty": dirty,
         "command": " ".join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]),
         "host": platform.node(),
         "device": jax.devices()[0].device_kind,

@@ -96,7 +96,10 @@ def test_a_tree_of_which_git_says_nothing_counts_as_changed(monkeypatch):
         return real(command, **settings)
 
     monkeypatch.setattr(record.subprocess, "run", slow)
+    record._origin.cache_clear()
     assert record.provenance("2026-01-01T00:00:00+00:00")["dirty"]
+    record._origin.cache_clear()
     monkeypatch.setattr(record.subprocess, "run", lambda command, **_: real(["false"], check=True))
     made = record.provenance("2026-01-01T00:00:00+00:00")
     assert made["dirty"] and made["commit"] == "unknown"
+    record._origin.cache_clear()

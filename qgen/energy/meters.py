@@ -80,8 +80,7 @@ class Measurement:
 
     def fields(self) -> dict[str, Any]:
         """The measured columns of a record."""
-        skipped = ("result", "others_share")
-        names = [field.name for field in dataclasses.fields(self) if field.name not in skipped]
+        names = [field.name for field in dataclasses.fields(self) if field.name != "result"]
         return {name: getattr(self, name) for name in names}
 
 

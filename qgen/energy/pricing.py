@@ -200,11 +200,10 @@ def _copies(v: Mapping[str, Array], qubits: Array, executions: Array) -> Array:
 def routing(v: Mapping[str, Array], qubits: Array, connectivity: str) -> Array:
     """How much deeper two-qubit layers become because only neighbours can meet (arXiv 2605.15090).
 
-    1 + share * ceil((distance - 1) / 2), with the mean distance of two sites of a square grid, or a line, of the
-    circuit's size.
+    1 + share * ceil((diameter - 1) / 2), with the diameter of a square grid, or a line, of the circuit's size.
     """
-    distance = {"grid": 2 / 3 * jnp.sqrt(qubits), "line": qubits / 3}.get(connectivity, jnp.ones_like(qubits))
-    return 1 + v["routing_share"] * jnp.maximum(jnp.ceil((distance - 1) / 2), 0)
+    diameter = {"grid": 2 * (jnp.sqrt(qubits) - 1), "line": qubits - 1}.get(connectivity, jnp.ones_like(qubits))
+    return 1 + v["routing_share"] * jnp.maximum(jnp.ceil((diameter - 1) / 2), 0)
 
 
 def _gate(v: Mapping[str, Array], n: Mapping[str, Array], connectivity: str) -> tuple[dict[str, Array], Array, dict]:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from qgen import check, record
@@ -211,7 +211,7 @@ def run_arm(
         problem: what `stage.problem` made; the caller makes it once for all arms of a seed.
         experiment: the experiment's name, for the record.
         preset: the preset's name, for the record.
-        seed: the seed; the arm's key is `jax.random.key(seed)` folded with the arm's place in the stage.
+        seed: the seed; the arm's key is `jax.random.key(seed)` folded with the names of stage and arm.
         meter: the joule counter.
         machines: profile name -> quantum machine to price the resources on.
         upstream: which arms made the problem.
@@ -223,7 +223,8 @@ def run_arm(
     """
     check.one_of("arm", arm_name, stage.arms)
     arm = stage.arms[arm_name](config)
-    key = jax.random.fold_in(jax.random.key(seed), list(stage.arms).index(arm_name))
+    # By name, so that a new arm leaves the others' numbers as they are.
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(f"{stage.name} {arm_name}".encode()))
     row = Record(
         experiment=experiment,
         stage=stage.name,
@@ -267,10 +268,10 @@ def project(resources: Sequence[Resources], machine: profiles.Profile) -> dict[s
         bill = pricing.price(resources, machine, jax.random.key(0))
     except pricing.CannotRun as error:
         return {"reason": str(error)}
-    levels = jnp.asarray(record.QUANTILE_LEVELS)
+    drawn = {"energy_j": bill.energy_j, "amortised_energy_j": bill.amortised_energy_j, "time_s": bill.time_s}
     return {
-        "energy_j": np.quantile(np.asarray(bill.energy_j, dtype=float), levels).tolist(),
-        "time_s": np.quantile(np.asarray(bill.time_s, dtype=float), levels).tolist(),
+        name: np.quantile(np.asarray(values, dtype=float), record.QUANTILE_LEVELS).tolist()
+        for name, values in drawn.items()
     }
 
 

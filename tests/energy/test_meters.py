@@ -13,7 +13,7 @@ from qgen.energy.meters import Energy, Meter, MeterUnavailable, Sample, WindowTo
 
 FIELDS = {
     *("energy_j", "energy_low_j", "energy_high_j", "time_s", "compile_time_s", "compile_energy_j", "idle_w", "repeats"),
-    *("meter", "provenance", "steal_share"),
+    *("meter", "provenance", "steal_share", "others_share"),
 }
 
 

@@ -23,7 +23,7 @@ def bill_of(resources, profile, **changes):
 
 def test_hand_computed_bill_on_a_superconducting_machine():
     p = {name: number.central for name, number in MACHINES["sc_today"].numbers.items()}
-    route = 1 + 0.1 * np.ceil((2 / 3 * 3 - 1) / 2)
+    route = 1 + 0.1 * np.ceil((2 * (3 - 1) - 1) / 2)
     faults = p["error_1q"] * 40 + p["error_2q"] * route * 21 + p["error_measure"] * 9
     shot_s = p["reset_s"] + 9 * p["gate_1q_s"] + 5 * route * p["gate_2q_s"] + p["measure_s"] + p["delay_s"]
     seconds = 3 * p["program_s"] + 600 * np.exp(2 * faults) * shot_s
@@ -157,10 +157,10 @@ def test_copies_side_by_side_share_the_base():
     assert float(shared.energy_j[0] / alone.energy_j[0]) == pytest.approx(ratio, rel=CLOSE)
 
 
-def test_routing_distance():
+def test_routing_diameter():
     values = {"routing_share": np.float32(0.4)}
-    for connectivity, distance in (("grid", 2 / 3 * 7), ("line", 49 / 3), ("all", 1)):
-        expected = 1 + 0.4 * max(np.ceil((distance - 1) / 2), 0)
+    for connectivity, diameter in (("grid", 12), ("line", 48), ("all", 1)):
+        expected = 1 + 0.4 * max(np.ceil((diameter - 1) / 2), 0)
         assert float(pricing.routing(values, np.float32(49), connectivity)) == pytest.approx(expected, rel=CLOSE)
 
 
