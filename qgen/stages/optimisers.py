@@ -64,5 +64,5 @@ OPTIMISERS: Mapping[str, Choice] = {
 """Four rates of each were swept over 300 steps on the default corpus; the ranges hold the best. They lie below the recipe's
 rate because the architecture search's short trainings favour rates that are too high for longer ones."""
 REFERENCE = "adamw"
-"""What the architecture search and the classical part of the quantum arms train with: at the presets' sizes as good as Muon
-within the margin, and cheaper per step."""
+"""What the architecture search and the classical part of the quantum arms train with: in the default preset as good as
+Muon within the margin, and cheaper per step."""
