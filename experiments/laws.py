@@ -28,8 +28,10 @@ FLOOR = 3.0
 """Sizes whose energy is not so many times the smallest one's are dispatch, not simulation, and stay out of the law."""
 FEWEST = 4
 """Measurements that a law keeps in any case."""
-PRICED = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64)
+PRICED = (4, 8, 12, 16, 22, 28, 34, 40, 46, 52, 58, 64)
 """Qubits at which machines are priced; they bound the search."""
+PROCESSORS = ("cpu_fp32_today", "gpu_bf16_today")
+"""Other hardware on which the simulation is priced by its memory traffic."""
 CLAIMANT = "ion_today"
 """The kind of machine that the successor measured."""
 CURVE = 60
@@ -69,7 +71,7 @@ def gradient_resources(qubits: int) -> Resources:
 def circuit(ledger: Ledger, meter: meters.Meter, machines: Mapping[str, Profile], settings: Settings) -> None:
     """Measures both laws and finds every machine's break-even against them."""
     evaluation = _circuit_law(ledger, meter, settings, "evaluation", qc.expectation)
-    _successor_rows(ledger, machines, evaluation, settings)
+    _successor_rows(ledger, machines, evaluation)
     gradient = _circuit_law(ledger, meter, settings, "gradient", jax.value_and_grad(qc.expectation, argnums=1))
     _gradient_rows(ledger, machines, gradient, settings)
 
@@ -137,18 +139,17 @@ def law_fields(
     }
 
 
-def _successor_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, settings: Settings) -> None:
+def _successor_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law) -> None:
     """The published 34 qubits by the documented calculation, against our simulator and against other hardware."""
     machine = machines.get(CLAIMANT) or profiles.load()[CLAIMANT]
     rivals: dict[str, Any] = {SIMULATOR: law}
-    rivals |= {f"projected/{name}": entry["j_per_byte"] for name, entry in flops.load().items()}
+    rivals |= {f"projected/{name}": flops.load()[name]["j_per_byte"] for name in PROCESSORS}
     for name, rival in rivals.items():
 
         def make(rival: Any = rival) -> dict[str, Any]:
-            found = successor.break_even(jax.random.key(0), machine, rival, draws=settings.draws)
+            found = successor.break_even(jax.random.key(0), machine, rival)
             bills = [
-                pricing.price(successor.head(n), successor.machine(machine), jax.random.key(0))
-                for n in successor.SIZES
+                pricing.price(successor.head(n), successor.machine(machine), jax.random.key(0)) for n in successor.SIZES
             ]
             curve = np.array([pricing.summary(bill.energy_j) for bill in bills])
             return found_fields(found, successor.SIZES[0], successor.SIZES[-1]) | {

@@ -173,6 +173,9 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
         title = outlook_tables.TITLES.get((stage, task)) or f"{facts[stage].title}: {shown[0].arm}"
         scale = "linear" if measured.metrics["exponential"] else "log"
         made = break_even(laws, crossing, size_name, scale, f" ({first.config['machine']})" if len(shown) > 1 else "")
+        if claim := shown[0].config.get("claim"):
+            made.axes[0].axvline(claim, color="#555555", linewidth=0.8, linestyle=":", label=f"published: {claim:g}")
+            made.axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
         made.axes[0].set_title(title)
         yield f"break_even_{task}", made
 
@@ -189,13 +192,13 @@ def tornados(rows: Sequence[Record]) -> "Figure":
     columns = 2
     shown = [(row, [entry for entry in outlook_tables.widths(row) if entry[3] > LEAST_WIDTH][:BARS]) for row in rows]
     heights = [max(len(bars) for _, bars in shown[k : k + columns]) for k in range(0, len(shown), columns)]
-    made = style.figure(0.4 + sum(0.75 + 0.13 * height for height in heights))
+    made = style.figure(0.4 + sum(0.87 + 0.13 * height for height in heights))
     grid = made.subplots(len(heights), columns, squeeze=False, height_ratios=[3 + height for height in heights])
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, (row, bars) in zip(grid.flat, shown, strict=False):
         _bars(axes, [entry[0] for entry in bars], [entry[1:3] for entry in bars], row.metrics["central_j"])
-        axes.set_title(f"{row.stage}: {row.arm.partition('/')[2]} on {row.config['machine']}", fontsize=7)
+        axes.set_title(f"{row.stage}: {row.arm.partition('/')[2]}\non {row.config['machine']}", fontsize=7)
     made.supxlabel("projected energy (J); blue: number at its low end, orange: at its high end", fontsize=8)
     return made
 
