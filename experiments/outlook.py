@@ -131,7 +131,7 @@ def swapped(rows: Sequence[Record], stage: str, machines: Mapping[str, Profile])
     medians: dict[str, float] = {}
     for machine in machines:
         values = [row.projected[machine]["energy_j"] for row in good if "energy_j" in row.projected.get(machine, {})]
-        if len(values) == len(good):
+        if len(values) == len(good) and _runs(resources, machines[machine]):
             medians[machine] = float(np.mean([value[MEDIAN] for value in values]))
     best: dict[str, str] = {}
     for machine in sorted(medians, key=medians.__getitem__):
@@ -153,6 +153,15 @@ def swapped(rows: Sequence[Record], stage: str, machines: Mapping[str, Profile])
         float(np.mean([row.measured["time_s"] for row in rival_rows])) if rival_rows else 0.0,
         {"resources": dataclasses.asdict(resources), "rival_j": rival_j, "host_j": host_j},
     )
+
+
+def _runs(resources: Resources, machine: Profile) -> bool:
+    """Whether the machine runs the mean over seeds of all circuits together, which is what is priced here."""
+    try:
+        pricing.price(resources, machine, jax.random.key(0))
+    except pricing.CannotRun:
+        return False
+    return True
 
 
 def _tornado(ledger: Ledger, swap: Swap) -> None:

@@ -1,11 +1,13 @@
 """Laws of energy against size, break-evens on every machine, and what would have to change for them.
 
-Command:   python -m experiments.scaling              (--preset=smoke under 1 minute, default under 6, on 2 quiet cores)
+Command:   python -m experiments.scaling
+Duration:  about 70 CPU seconds with --preset=smoke, 130 with the default: 1 and 3 minutes on two quiet cores
 Reads:     --rows, the folder of a lifecycle whose quantum arms give tornado, inverse problem and money; without it the
            task laws' largest sizes do
 Writes:    runs/scaling/records.jsonl, tables/{breakeven,laws,needed,tornado,power,money,processors,scenario}.{md,tex},
            figures/{break_even_*,tornado,scenario}.{png,pdf}
-Expect:    the successor's head breaks even with simulation at 30 to 40 qubits; the tasks never do up to 10^12 items
+Headline:  one evaluation of the successor's head breaks even with simulating it at about 40 qubits (published: 34); no
+           stage's quantum arm ever does with the best classical arm, up to 10^12 documents or requests
 """
 
 import time

@@ -161,7 +161,7 @@ def fit(ledger: Ledger, machines: Mapping[str, Profile], settings: Settings, nam
     fitted = {
         arm: law
         for arm, run in runs.items()
-        if arm != stage.swap and (law := _classical_law(ledger, task, name, arm, run))
+        if arm != stage.swap and (law := _classical_law(ledger, settings, task, name, arm, run))
     }
     swap, rival = runs[stage.swap], best.any.arm
     if rival not in fitted:
@@ -174,7 +174,7 @@ def fit(ledger: Ledger, machines: Mapping[str, Profile], settings: Settings, nam
     _machine_rows(ledger, machines, settings, name, swap, rival, fitted[rival], quality)
 
 
-def _classical_law(ledger: Ledger, task: Task, name: str, arm: str, run: Runs) -> Law | None:
+def _classical_law(ledger: Ledger, settings: Settings, task: Task, name: str, arm: str, run: Runs) -> Law | None:
     found = list(run.ok.values())
     sizes = np.array([row.config[task.field] for row in found], dtype=float)
     if len(set(sizes.tolist())) < 3:
@@ -184,8 +184,28 @@ def _classical_law(ledger: Ledger, task: Task, name: str, arm: str, run: Runs) -
     places = np.geomspace(sizes.min(), LARGEST, laws.CURVE)
     config = {"task": name, "sizes": sizes.tolist(), "size_name": task.name, "energies_j": energies}
     kept = np.ones(sizes.size, dtype=bool)
-    ledger.row("laws", name, arm, config, lambda: laws.law_fields(law, sizes, energies, kept, places))
+
+    def make() -> dict[str, Any]:
+        fields = laws.law_fields(law, sizes, energies, kept, places)
+        draws = scaling.sample(jax.random.key(1), law, settings.draws)
+        logs = np.array([continued(*draws, sizes.max(), jnp.asarray(n)) for n in places], dtype=float)
+        curve = np.array([pricing.summary(np.exp(row)) for row in logs])
+        fields["trace"] |= laws.curve_fields(places, curve)
+        return fields
+
+    ledger.row("laws", name, arm, config, make)
     return law
+
+
+def continued(
+    offset: Float[Array, "draws"], slope: Float[Array, "draws"], largest: float, size: Array
+) -> Float[Array, "draws"]:
+    """Log energy of a classical power law; beyond the largest measured size it grows at least in proportion to size.
+
+    Every item is read at least once, so a smaller exponent, which fixed costs give a law of small sizes, cannot go on.
+    """
+    beyond = jnp.maximum(jnp.log(size) - np.log(largest), 0.0)
+    return offset + slope * (jnp.log(size) - beyond) + jnp.maximum(slope, 1.0) * beyond
 
 
 def _machine_rows(
@@ -224,7 +244,7 @@ def _machine_rows(
             energy = energy + host_j[None, :]
             medians[machine] = np.median(np.asarray(energy, dtype=float), axis=0)
             lines[machine] = power_draws(jax.random.key(2), sizes, jnp.log(energy))
-    found = against_law(jax.random.key(1), lines, law, float(sizes.min())) if lines else {}
+    found = against_law(jax.random.key(1), lines, law, float(sizes.min()), float(sizes.max())) if lines else {}
     places = np.geomspace(sizes.min(), LARGEST, laws.CURVE)
     for machine, config in configs.items():
 
@@ -274,15 +294,30 @@ def power_draws(
 
 
 def against_law(
-    key: Key, lines: Mapping[str, tuple[Float[Array, "draws"], Float[Array, "draws"]]], law: Law, low: float
+    key: Key,
+    lines: Mapping[str, tuple[Float[Array, "draws"], Float[Array, "draws"]]],
+    law: Law,
+    low: float,
+    largest: float,
 ) -> dict[str, BreakEven]:
-    """Break-even of several machines' power laws against one measured law, in one compiled search up to LARGEST."""
+    """Break-even of several machines' power laws against one measured power law, in one compiled search up to LARGEST.
+
+    Args:
+        key: random key for the law's draws.
+        lines: machine -> offset and slope of every draw.
+        law: the classical rival's.
+        low: where the search begins.
+        largest: the largest measured size, from which on the rival is `continued`.
+
+    Returns:
+        Machine -> BreakEven.
+    """
     offset, slope = (jnp.concatenate(parts) for parts in zip(*lines.values(), strict=True))
     draws = offset.size // len(lines)
     c_offset, c_slope = (jnp.tile(part, len(lines)) for part in scaling.sample(key, law, draws))
     found = breakeven.crossing(
         lambda n: scaling.log_energy("power", offset, slope, n),
-        lambda n: scaling.log_energy(law.kind, c_offset, c_slope, n),
+        lambda n: continued(c_offset, c_slope, largest, n),
         *(low, LARGEST),
     )
     split = np.asarray(found.size).reshape(len(lines), draws)

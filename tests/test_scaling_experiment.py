@@ -88,9 +88,25 @@ def test_two_power_laws_cross_where_algebra_says(key):
         "slower": (jnp.full(5, 6.0), jnp.full(5, 1.1)),
         "faster": (jnp.full(5, 6.0), jnp.full(5, 2.5)),
     }
-    found = tasks.against_law(key, lines, rival, 10.0)
+    found = tasks.against_law(key, lines, rival, 10.0, 500.0)
     np.testing.assert_allclose(found["slower"].size, np.exp(8.0 / 0.8), rtol=10 * CLOSE)
     assert found["faster"].reached == 0
+
+
+def test_a_classical_law_of_fixed_costs_goes_on_in_proportion(key):
+    rival = exact("power", 3.0, 0.25)
+    found = tasks.against_law(key, {"root": (jnp.full(5, 9.0), jnp.full(5, 0.5))}, rival, 10.0, 400.0)
+    # At 400 the rival is at 3 + log(400)/4; from there on it grows with the size itself, the machine with its root.
+    place = (9.0 - 3.0 + 0.75 * np.log(400.0)) / 0.5
+    np.testing.assert_allclose(found["root"].size, np.exp(place), rtol=10 * CLOSE)
+    inside = tasks.continued(jnp.asarray([3.0]), jnp.asarray([0.25]), 400.0, jnp.asarray(37.0))
+    assert float(inside[0]) == pytest.approx(3.0 + 0.25 * np.log(37.0))
+
+
+def test_a_machine_that_cannot_run_all_circuits_together_is_left_out():
+    rows, machines = life()
+    crowded = [dataclasses.replace(row, resources=dataclasses.asdict(NEED) | {"qubits": 9999}) for row in rows]
+    assert outlook.swapped(crowded, "training", machines) is None
 
 
 def test_power_laws_of_draws_agree_with_scipy(key):

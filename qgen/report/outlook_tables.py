@@ -62,7 +62,8 @@ def laws(rows: Sequence[Record]) -> Table:
     header = ("what", "arm", "energy grows as", "fitted to", "points", "typical residual", "worst residual")
     notes = [
         "In brackets 90 % intervals. Residuals are factors between a measurement and its law. Sizes whose energy is "
-        "not three times the smallest one's are left out of a circuit's law: they measure dispatch, not simulation."
+        "not three times the smallest one's are left out of a circuit's law: they measure dispatch, not simulation. "
+        "Beyond its largest size a stage's law goes on with a power of at least 1: every item is read."
     ]
     return Table("Measured energy against size", header, [Group("", "", cells)], notes=notes if cells else ())
 
