@@ -6,7 +6,6 @@ jax interface with backpropagation it hands over tracers, which stay in the call
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pennylane
 from pennylane.devices import Device, ExecutionConfig
-from pennylane.devices.capabilities import DeviceCapabilities
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.devices.preprocess import (
     decompose,
@@ -74,7 +72,8 @@ def _jacobian(circuit: Circuit, readings: tuple[Reading, ...], shared: Any, stat
         return jnp.concatenate([v.reshape(-1) for v in values]), values
 
     length = jax.eval_shape(lambda p: flat(p)[0], shared).shape[0]
-    if length <= shared.shape[0]:
+    # A variance has no forward rule.
+    if length <= shared.shape[0] or any(reading.kind == "var" for reading in readings):
         rows, values = jax.jacrev(flat, has_aux=True)(shared)
     else:
         rows, values = jax.jacfwd(functools.partial(flat, gradient="autodiff"), has_aux=True)(shared)
@@ -94,6 +93,9 @@ def _pull(circuit: Circuit, readings: tuple[Reading, ...], shared: Any, state: A
 class StatevectorDevice(Device):
     """PennyLane's `qml.device("qgen.statevector")`.
 
+    With `diff_method="best"`, PennyLane's default, a QNode of jax's arrays is differentiated by jax, to any order
+    (`max_diff`) and under `jax.jit`; any other QNode by the adjoint rule, or by parameter shifts where that fails.
+
     Args:
         wires: the number of wires or their labels; where left out, those of every tape.
         shots: the default number of shots; None is analytic.
@@ -111,7 +113,6 @@ class StatevectorDevice(Device):
     """
 
     config_filepath = str(CAPABILITIES)
-    capabilities: DeviceCapabilities
 
     def __init__(self, wires: Any = None, shots: Any = None, seed: Any = None) -> None:
         if isinstance(shots, int):
@@ -133,7 +134,7 @@ class StatevectorDevice(Device):
         if circuit is not None and circuit.shots:
             return False
         if execution_config.gradient_method == "backprop" or self._prefers_jax(execution_config):
-            return execution_config.interface in JAX
+            return execution_config.interface in JAX and (circuit is None or all(map(readable, circuit.measurements)))
         if execution_config.gradient_method not in (*ADJOINT, "best"):
             return False
         if execution_config.derivative_order != 1:
@@ -155,9 +156,11 @@ class StatevectorDevice(Device):
         if method in ("best", "device"):
             method = "backprop" if self._prefers_jax(config) and method == "best" else "adjoint"
         native = method in ("adjoint", "backprop")
-        mcm = config.mcm_config
+        mcm: Any = config.mcm_config
         if mcm.mcm_method not in (None, "deferred"):
-            raise DeviceError(f"Device {self.name} has the mid-circuit method 'deferred', but not {mcm.mcm_method!r}.")
+            raise DeviceError(
+                f"Device {self.name} has the mid-circuit method 'deferred', but not {str(mcm.mcm_method)!r}."
+            )
         updated: dict[str, Any] = {
             "gradient_method": method,
             "mcm_config": dataclasses.replace(mcm, mcm_method="deferred"),
@@ -177,11 +180,12 @@ class StatevectorDevice(Device):
         pipeline = CompilePipeline()
         pipeline.add_transform(defer_measurements, allow_postselect=False)
         adjoint = config.gradient_method == "adjoint"
+        gates: Any = self.capabilities
         accept = differentiable if adjoint else convertible
         pipeline.add_transform(
             decompose,
             stopping_condition=accept,
-            target_gates=self.capabilities.gate_set(differentiable=adjoint),
+            target_gates=gates.gate_set(differentiable=adjoint),
             device_wires=self.wires,
             name=self.name,
         )
@@ -197,12 +201,14 @@ class StatevectorDevice(Device):
             pipeline.add_transform(no_sampling, name=f"{config.gradient_method} + {self.name}")
         if adjoint:
             pipeline.add_transform(validate_adjoint_trainable_params)
-        pipeline.add_transform(_expand_where_needed, everything=adjoint)
+        pipeline.add_transform(_expand_where_needed, derivatives=adjoint)
         return pipeline
 
     def execute(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """The results of tapes; see PennyLane's `Device.execute`."""
-        return tuple(self._execute(tape) for tape in circuits)
+        # The adjoint rule has one derivative; higher ones go through jax's own rules.
+        higher = execution_config is not None and execution_config.derivative_order > 1
+        return tuple(self._execute(tape, "autodiff" if higher else "auto") for tape in circuits)
 
     def compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """The Jacobians of tapes with respect to their trainable numbers."""
@@ -224,14 +230,14 @@ class StatevectorDevice(Device):
         pairs = [_pull_back(tape, cotangent) for tape, cotangent in zip(circuits, cotangents, strict=True)]
         return tuple(result for result, _ in pairs), tuple(product for _, product in pairs)
 
-    def _execute(self, tape: QuantumScript) -> Any:
+    def _execute(self, tape: QuantumScript, gradient: str) -> Any:
         has_readings = not tape.shots and all(map(readable, tape.measurements))
         bridge = _standard(tape, has_readings)
         if not has_readings:
             return self._measure(tape, bridge)
         arrays = (bridge.shared, bridge.batched, bridge.state)
         if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((arrays, bridge.readings))):
-            results = batch_results(bridge.circuit, bridge.readings, *arrays)
+            results = batch_results(bridge.circuit, bridge.readings, *arrays, gradient)
         else:
             with jax.enable_x64(True):
                 results = tuple(np.asarray(value) for value in _results(bridge.circuit, bridge.readings, *arrays))
@@ -250,9 +256,9 @@ class StatevectorDevice(Device):
         return config.gradient_method == "best" and config.interface in JAX
 
     def _supports_adjoint(self, circuit: QuantumScript, config: ExecutionConfig) -> bool:
-        if any(qml.math.requires_grad(d) for m in circuit.measurements if m.obs is not None for d in m.obs.data):
-            if config.gradient_method == "best":
-                return False
+        observables: list[Any] = [m.obs for m in circuit.measurements if m.obs is not None]
+        if config.gradient_method == "best" and any(qml.math.requires_grad(d) for o in observables for d in o.data):
+            return False  # the parameter-shift rule also differentiates by coefficients of observables
         pipeline = self.preprocess_transforms(dataclasses.replace(config, gradient_method="adjoint"))
         try:
             pipeline((circuit,))
@@ -271,10 +277,11 @@ def differentiable(operation: Any) -> bool:
 
 
 @transform
-def _expand_where_needed(tape: QuantumScript, everything: bool) -> tuple[Sequence[QuantumScript], Callable[..., Any]]:
-    """Splits a batch for derivatives, for classical shadows and for gates whose batch is no batch of angles."""
+def _expand_where_needed(tape: Any, derivatives: bool) -> Any:
+    """Splits a batch where it has derivatives, and for classical shadows."""
     shadows = any(isinstance(m, ShadowExpvalMP | ClassicalShadowMP) for m in tape.measurements)
-    if tape.batch_size is not None and (everything or shadows):
+    trainable = derivatives and any(map(qml.math.requires_grad, tape.get_parameters(trainable_only=False)))
+    if tape.batch_size is not None and (trainable or shadows):
         return broadcast_expand(tape)
     return (tape,), lambda results: results[0]
 
@@ -286,9 +293,16 @@ def _standard(tape: QuantumScript, has_readings: bool = True) -> Bridge:
     return bridge_script(tape if has_readings else tape.copy(measurements=[]), place)
 
 
+def _alone(tape: QuantumScript) -> Bridge:
+    """The bridge of a tape without a batch."""
+    if tape.batch_size is not None:
+        raise DeviceError("Derivatives of a batch are taken one by one: apply `qml.transforms.broadcast_expand` first.")
+    return _standard(tape)
+
+
 def _differentiate(tape: QuantumScript) -> tuple[Any, Any]:
     """The results of one tape and its Jacobian in PennyLane's nesting: measurements, then parameters."""
-    bridge = _standard(tape)
+    bridge = _alone(tape)
     with jax.enable_x64(True):
         values, rows = _jacobian(bridge.circuit, bridge.readings, bridge.shared, bridge.state)
         values, rows = [np.asarray(v) for v in values], np.asarray(rows)
@@ -304,7 +318,7 @@ def _differentiate(tape: QuantumScript) -> tuple[Any, Any]:
 
 def _pull_back(tape: QuantumScript, cotangents: Any) -> tuple[Any, Any]:
     """The results of one tape and the product of cotangents with its Jacobian: one number per trainable number."""
-    bridge = _standard(tape)
+    bridge = _alone(tape)
     single = len(bridge.readings) == 1
     with jax.enable_x64(True):
         given = (cotangents,) if single else tuple(cotangents)
@@ -321,7 +335,7 @@ def _can_be_read(measurement: Any) -> bool:
         return True
     if not isinstance(measurement, StateMeasurement):
         return False
-    observable = measurement.obs
+    observable: Any = measurement.obs
     return observable is None or (isinstance(measurement, ExpectationMP) and observable.has_sparse_matrix)
 
 

@@ -101,7 +101,7 @@ def from_qasm(text: str) -> Circuit:
         ImportError: if the parser is not installed.
 
     Example:
-        >>> circuit = from_qasm('OPENQASM 3; include "stdgates.inc"; input float a; qubit[2] q; ctrl @ ry(2*a) q[1], q[0];')
+        >>> circuit = from_qasm('include "stdgates.inc"; input float a; qubit[2] q; ctrl @ ry(2*a) q[1], q[0];')
         >>> circuit.ops[0].angles
         (Angle(index=0, scale=2.0, offset=0.0),)
     """

@@ -2,6 +2,7 @@
 
 import cmath
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,8 +88,8 @@ def to_qasm(circuit: Circuit, params: Any = None, version: int = 3) -> str:
         The program; its angles have the digits that give the same double-precision numbers back.
 
     Raises:
-        ValueError: if the version is not 2 or 3, the parameters do not fit or are missing in version 2, a matrix has more
-            than one qubit, or version 2 has no word for a gate under controls or a condition.
+        ValueError: if the version is not 2 or 3, the parameters do not fit or are missing in version 2, a matrix has
+            more than one qubit, or version 2 has no word for a gate under controls or a condition.
 
     Example:
         >>> from qgen.circuits import Circuit, gate
@@ -267,6 +268,6 @@ def _ladder(word: str, angle: Angle | float) -> list[Op]:
     if not active:
         return [Op("gphase", (), (angle * -0.5,))]
     turn = [Op("h", (w,)) if word[w] == "X" else Op("rx", (w,), (math.pi / 2,)) for w in active if word[w] != "Z"]
-    chain = [Op("cx", pair) for pair in zip(active, active[1:], strict=False)]
+    chain = [Op("cx", pair) for pair in itertools.pairwise(active)]
     back = [op.inverse() for op in reversed(chain)] + [op.inverse() for op in reversed(turn)]
     return [*turn, *chain, Op("rz", (active[-1],), (angle,)), *back]

@@ -25,7 +25,7 @@ from pennylane.ops import LinearCombination, SProd, Sum
 from qgen.circuits.circuit import Circuit, Op
 from qgen.circuits.observables import Observable
 from qgen.circuits.statevector import apply, entropy, expectation, marginal, reduced_density, variance
-from qgen.interop.operations import convert, convertible
+from qgen.interop.operations import convert, convertible, is_traced
 from qgen.types import Array
 
 qml: Any = pennylane  # its attributes are made at run time
@@ -101,7 +101,7 @@ def readable(measurement: Any) -> bool:
     """True if the measurement has a reading: a known kind, of an observable with Pauli words, terms or a basis."""
     if not isinstance(measurement, KINDS):
         return False
-    observable = measurement.obs
+    observable: Any = measurement.obs
     if observable is None or observable.pauli_rep is not None:
         return True
     if isinstance(measurement, ExpectationMP) and isinstance(observable, Sum | SProd | LinearCombination):
@@ -126,20 +126,21 @@ def evaluate(
     if len(words) == len(readings) and words:
         return tuple(expectation(circuit, params, words, state=state, gradient=gradient))
     psi = apply(circuit, params, state=state, gradient=gradient)
-    return tuple(_read(reading, psi, circuit.n_qubits) for reading in readings)
+    return tuple(_read(reading, psi, circuit.n_qubits, gradient) for reading in readings)
 
 
-def _read(reading: Reading, psi: Array, n_qubits: int) -> Array:
+def _read(reading: Reading, psi: Array, n_qubits: int, gradient: str) -> Array:
     """The value of one reading."""
     nothing = Circuit(n_qubits)
     if reading.kind == "sum":
-        values = jnp.stack([_read(part, psi, n_qubits) for part in reading.parts])
+        values = jnp.stack([_read(part, psi, n_qubits, gradient) for part in reading.parts])
         return jnp.sum(values * jnp.asarray(reading.levels, values.dtype))
     if reading.observable is not None:
-        rule = expectation if reading.kind == "expval" else variance
-        return rule(nothing, (), reading.observable, state=psi)
+        if reading.kind == "var":
+            return variance(nothing, (), reading.observable, state=psi)
+        return expectation(nothing, (), reading.observable, state=psi, gradient=gradient)
     if reading.gates:
-        psi = apply(Circuit(n_qubits, reading.gates), state=psi)
+        psi = apply(Circuit(n_qubits, reading.gates), state=psi, gradient=gradient)
     if reading.kind == "state":
         return psi.reshape((2,) * n_qubits).transpose(_complete(reading.wires, n_qubits)).reshape(-1)
     if reading.kind in ("expval", "var", "probs"):
@@ -170,6 +171,8 @@ def _of_observable(kind: str, measurement: Any, place: Labels) -> Reading:
         coefficients, terms = observable.terms()
         parts = tuple(_of_observable(kind, ExpectationMP(term), place) for term in terms)
         return Reading("sum", levels=_real(qml.math.stack(coefficients)), parts=parts)
+    if observable is not None and any(map(is_traced, observable.data)):
+        raise ValueError("An observable without Pauli words must be given by numbers: only its circuit can be traced.")
     wires = tuple(place[label] for label in measurement.wires)
     gates = _rotations(measurement.diagonalizing_gates(), place)
     return Reading(kind, wires, gates=gates, levels=_real(measurement.eigvals()))
@@ -198,8 +201,6 @@ def _rotations(gates: Sequence[Operator], place: Labels) -> tuple[Op, ...]:
     """Gates of numbers as operations, through PennyLane's decompositions where our table has no such gate."""
     script = qml.tape.QuantumScript(gates)
     (script,), _ = qml.devices.preprocess.decompose(script, stopping_condition=convertible, error=ValueError)
-    if any(qml.math.is_abstract(datum) for gate in script.operations for datum in gate.data):
-        raise ValueError("An observable without Pauli words must be given by numbers: only its circuit can be traced.")
     converted = [convert(gate, place, [float(d) if np.ndim(d) == 0 else None for d in gate.data]) for gate in script]
     return tuple(op for ops in converted for op in ops)
 
@@ -214,7 +215,7 @@ def _base(base: Any) -> float | None:
 
 def _real(numbers: Any) -> Any:
     """Real numbers, numpy's where they are concrete."""
-    if not qml.math.is_abstract(numbers):
+    if not is_traced(numbers):
         array = np.asarray(qml.math.toarray(numbers))
         if np.max(abs(np.imag(array)), initial=0.0) > HERMITICITY_TOLERANCE:
             raise ValueError("An observable must be Hermitian, but has complex coefficients or eigenvalues.")

@@ -71,7 +71,7 @@ def main() -> None:
     from qiskit.quantum_info import Statevector
 
     legacy = {"include_path": qasm2.LEGACY_INCLUDE_PATH, "custom_instructions": qasm2.LEGACY_CUSTOM_INSTRUCTIONS}
-    # Qiskit has `rzz` already; with its rzz, which this definition equals but for a global phase, the state is the same.
+    # Qiskit has an `rzz` of its own, which this definition equals but for a global phase.
     without_rzz = VERSION_2.replace("gate rzz(theta) a, b { cx a, b; u1(theta) b; cx a, b; }\n", "")
     circuits = {"VERSION_2": qasm2.loads(without_rzz, **legacy), "VERSION_3": qasm3.loads(VERSION_3)}
     for name, circuit in circuits.items():
