@@ -51,9 +51,11 @@ ADJOINT = ("adjoint", "device")
 JAX = (qml.math.Interface.JAX, qml.math.Interface.JAX_JIT)
 
 
-@functools.partial(jax.jit, static_argnames=("circuit",))
-def _results(circuit: Circuit, readings: tuple[Reading, ...], shared: Any, batched: Any, state: Any) -> Any:
-    return batch_results(circuit, readings, shared, batched, state)
+@functools.partial(jax.jit, static_argnames=("circuit", "gradient"))
+def _results(
+    circuit: Circuit, readings: tuple[Reading, ...], shared: Any, batched: Any, state: Any, gradient: str = "auto"
+) -> Any:
+    return batch_results(circuit, readings, shared, batched, state, gradient)
 
 
 @functools.partial(jax.jit, static_argnames=("circuit",))
@@ -237,7 +239,7 @@ class StatevectorDevice(Device):
             return self._measure(tape, bridge)
         arrays = (bridge.shared, bridge.batched, bridge.state)
         if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((arrays, bridge.readings))):
-            results = batch_results(bridge.circuit, bridge.readings, *arrays, gradient)
+            results = _results(bridge.circuit, bridge.readings, *arrays, gradient)
         else:
             with jax.enable_x64(True):
                 results = tuple(np.asarray(value) for value in _results(bridge.circuit, bridge.readings, *arrays))

@@ -1,5 +1,7 @@
 """The device `qgen.statevector` beyond PennyLane's own suite: derivatives of every kind, batches, shots, errors."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +18,9 @@ DOUBLE = 1e-10
 SINGLE = 5e-6
 
 
-PENNYLANES_JAX = pytest.mark.filterwarnings("ignore:jax.core:DeprecationWarning")
-"""PennyLane's interface calls what newer versions of jax deprecate."""
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    PENNYLANE_KNOWS_THIS_JAX = hasattr(jax.core, "is_concrete")
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +31,10 @@ def device():
 def ansatz(x):
     qml.BasisState([1], wires=[2])
     qml.RX(x[0], 0)
-    for q in range(3):
-        qml.Rot(x[1 + 3 * q], x[2 + 3 * q], x[3 + 3 * q], wires=q)
-        qml.CRY(x[q], wires=[q, (q + 1) % 3])
-    qml.adjoint(qml.ctrl(qml.RZ(x[10], 1), 2, control_values=[False]))
+    qml.Rot(x[1], x[2], x[0], wires=1)
+    qml.CRY(x[1], wires=[1, 2])
+    qml.IsingXY(x[2], wires=[2, 0])
+    qml.adjoint(qml.ctrl(qml.RX(x[3], 1), 2, control_values=[False]))
 
 
 def several(x):
@@ -49,7 +52,7 @@ def single(x):
     return qml.expval(0.7 * qml.Y(0) - 0.2 * qml.X(2) @ qml.Hadamard(1))
 
 
-X = np.linspace(0.2, 2.1, 11)
+X = np.array([0.2, 0.9, 2.1, -1.3])
 
 
 def flat(qnode):
@@ -109,7 +112,8 @@ def test_trainable_observables_and_matrices_fall_back_to_shifts(device):
     assert differentiable(qml.ctrl(qml.QubitUnitary(np.eye(2), wires=0), 1))
 
 
-@PENNYLANES_JAX
+@pytest.mark.skipif(not PENNYLANE_KNOWS_THIS_JAX, reason="PennyLane's jax interface needs `jax.core.is_concrete`")
+@pytest.mark.filterwarnings("ignore:jax.core:DeprecationWarning", "ignore:Explicitly requested dtype:UserWarning")
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("method", ["best", "adjoint"])
 def test_jax_arrays_flow_through(device, method, jit):
@@ -119,7 +123,8 @@ def test_jax_arrays_flow_through(device, method, jit):
     np.testing.assert_allclose(got, qml.grad(theirs)(pnp.array(X)), rtol=0, atol=SINGLE)
 
 
-@PENNYLANES_JAX
+@pytest.mark.skipif(not PENNYLANE_KNOWS_THIS_JAX, reason="PennyLane's jax interface needs `jax.core.is_concrete`")
+@pytest.mark.filterwarnings("ignore:jax.core:DeprecationWarning", "ignore:Explicitly requested dtype:UserWarning")
 def test_second_derivatives_and_states_through_jax(device):
     def function(x):
         qml.RX(x[0], 0)
@@ -129,7 +134,7 @@ def test_second_derivatives_and_states_through_jax(device):
     qnode = qml.QNode(function, device, max_diff=2)
     x = jnp.array([0.3, 0.8])
     a, b = 0.3, 0.24
-    got = jax.hessian(lambda x: qnode(x)[0])(x)[0, 0]
+    got = jax.jit(jax.hessian(lambda x: qnode(x)[0]))(x)[0, 0]
     second = -np.cos(a) * np.cos(b) * (1 + 0.8**2) + 2 * 0.8 * np.sin(a) * np.sin(b)
     np.testing.assert_allclose(got, second, rtol=0, atol=SINGLE)
     slope = jax.grad(lambda x: jnp.abs(qnode(x)[1][0]) ** 2)(x)[1]
