@@ -32,11 +32,12 @@ class Recipe(NamedTuple):
     clip: float | Array = 1.0
 
 
-Optimiser = Callable[[Recipe, int], optax.GradientTransformation]
-"""`(recipe, steps) -> GradientTransformation`. A module-level function compiles once; a fresh lambda compiles anew."""
+Optimiser = Callable[[Recipe, int | Array], optax.GradientTransformation]
+"""`(recipe, steps) -> GradientTransformation`, both of which may be traced. A module-level function compiles once; a
+fresh lambda compiles anew."""
 
 
-def schedule(recipe: Recipe, steps: int) -> optax.Schedule:
+def schedule(recipe: Recipe, steps: int | Array) -> optax.Schedule:
     """Linear warm-up and a cosine to `final * learning_rate`, as a function of the step."""
 
     def rate(count: Any) -> Array:
@@ -48,7 +49,7 @@ def schedule(recipe: Recipe, steps: int) -> optax.Schedule:
     return rate
 
 
-def adamw(recipe: Recipe, steps: int) -> optax.GradientTransformation:
+def adamw(recipe: Recipe, steps: int | Array) -> optax.GradientTransformation:
     """AdamW (arXiv:1711.05101) with the recipe's schedule and clipping."""
     return optax.chain(
         _clip(recipe.clip),
@@ -58,7 +59,7 @@ def adamw(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     )
 
 
-def sgd(recipe: Recipe, steps: int) -> optax.GradientTransformation:
+def sgd(recipe: Recipe, steps: int | Array) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum `beta_1`, the recipe's schedule, decay and clipping."""
     return optax.chain(
         _clip(recipe.clip),

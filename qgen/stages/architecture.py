@@ -287,8 +287,12 @@ def _reversible(problem: Problem, candidate: Candidate) -> grover.Oracle:
     tokens = jax.ShapeDtypeStruct(problem.tokens.shape, jnp.int32)
     windows = jax.ShapeDtypeStruct((-(-len(problem.validation) // config.context), config.context), jnp.int32)
 
+    training = train.trainer(model, config.batch, OPTIMISER)
+
     def fit(params: Params, tokens: Array) -> Params:
-        return train.fit(problem.key, params, model, tokens, recipe, config.steps, config.batch, optimiser=OPTIMISER)
+        # The same steps as a scan: the compiled loop of `train.fit` does not tell its length to a counter.
+        given = train.problem(params, tokens, recipe, config.steps)
+        return method.run(training, problem.key, given, config.steps).answer
 
     trained = flops.count(fit, start, tokens)
     judged = flops.count(lambda params, rows: train.loss(params, model, rows, rows), start, windows)

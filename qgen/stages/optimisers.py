@@ -8,7 +8,7 @@ import optax
 
 from qgen.classical.muon import scale_by_muon
 from qgen.lm import recipes
-from qgen.types import Params, PyTree
+from qgen.types import Array, Params, PyTree
 
 
 class Choice(NamedTuple):
@@ -18,7 +18,7 @@ class Choice(NamedTuple):
     multiples: tuple[float, ...]
 
 
-def lion(recipe: recipes.Recipe, steps: int) -> optax.GradientTransformation:
+def lion(recipe: recipes.Recipe, steps: int | Array) -> optax.GradientTransformation:
     """Lion (arXiv:2302.06675) with the recipe's schedule and decay."""
     return optax.chain(
         optax.scale_by_lion(b1=recipe.beta_1, b2=recipe.beta_2),
@@ -27,7 +27,7 @@ def lion(recipe: recipes.Recipe, steps: int) -> optax.GradientTransformation:
     )
 
 
-def muon(recipe: recipes.Recipe, steps: int) -> optax.GradientTransformation:
+def muon(recipe: recipes.Recipe, steps: int | Array) -> optax.GradientTransformation:
     """Muon on the matrices of the blocks, AdamW on the embedding and the head, with one schedule and decay."""
 
     def placed(scale: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -61,8 +61,8 @@ OPTIMISERS: Mapping[str, Choice] = {
     "lion": Choice(lion, (0.05, 0.1, 0.2)),
     "sgd": Choice(recipes.sgd, (5.0, 15.0, 50.0)),
 }
-"""Four rates of each were swept over 300 steps on the default corpus; the ranges hold the best. They lie below the recipe's
-rate because the architecture search's short trainings favour rates that are too high for longer ones."""
+"""Four rates of each were swept over 300 steps on the default corpus; the ranges hold the best. They lie below the
+recipe's rate because the architecture search's short trainings favour rates that are too high for longer ones."""
 REFERENCE = "adamw"
 """What the architecture search and the classical part of the quantum arms train with: in the default preset as good as
 Muon within the margin, and cheaper per step."""

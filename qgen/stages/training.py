@@ -35,8 +35,7 @@ class Config:
     Attributes:
         steps: training steps of every arm; the runs that are given up come on top.
         batch: windows per step.
-        trial_steps: after so many steps the best of three runs, one per learning rate, goes on alone; the long run is
-            made of stretches of so many steps.
+        trial_steps: after so many steps the best of three runs, one per learning rate, goes on alone.
         phase_share: share of the steps that the arms with a gain phase spend on it.
         phase_batches: batches of features that the gain phase takes in turn.
         layers: RY layers of the generator.
@@ -146,33 +145,20 @@ def _tuned(key: Key, problem: Problem, name: str, steps: int) -> Fitted:
     """Starts one run per learning rate and continues the one whose validation loss is least after `trial_steps`."""
     config, recipe = problem.config, problem.recipe
     optimiser, multiples = optimisers.OPTIMISERS[name]
-    training = train.trainer(problem.model, steps, config.batch, optimiser)
+    training = train.trainer(problem.model, config.batch, optimiser)
     trial = min(config.trial_steps, steps)
     runs = []
     for multiple in multiples:
         tried = recipe._replace(learning_rate=multiple * recipe.learning_rate)
-        data = train.problem(problem.start, problem.tokens, tried)
-        state, losses = _advance(key, training, trial, data, training.init(key, data), 0)
-        runs.append((train.token_loss(state.params, problem.model, problem.validation), data, state, [losses]))
+        given = train.problem(problem.start, problem.tokens, tried, steps)
+        state, losses = train.advance(key, training, given, train.begin(training, given), 0, trial)
+        runs.append((train.token_loss(state.params, problem.model, problem.validation), given, state, losses))
     # A diverged run has a loss that is not a number, and is never the least.
-    _, data, state, losses = min(runs, key=lambda run: run[0] if np.isfinite(run[0]) else np.inf)
-    for start in range(trial, steps, trial):
-        state, more = _advance(key, training, min(trial, steps - start), data, state, start)
-        losses.append(more)
-    return Fitted(state.params, jnp.concatenate(losses))
-
-
-@functools.partial(jax.jit, static_argnames=("training", "n_steps"))
-def _advance(
-    key: Key, training: method.Method, n_steps: int, data: train.Problem, state: train.State, start: Array | int
-):
-    """`n_steps` more steps from a traced `start`: one program serves the trials and every stretch of the long run."""
-
-    def body(state: train.State, step: Array) -> tuple[train.State, Array]:
-        state, info = training.step(jax.random.fold_in(key, step), state, data)
-        return state, info.loss
-
-    return jax.lax.scan(body, state, start + jnp.arange(n_steps))
+    _, given, state, losses = min(runs, key=lambda run: run[0] if np.isfinite(run[0]) else np.inf)
+    if trial < steps:
+        state, more = train.advance(key, training, given, state, trial, steps)
+        losses = jnp.concatenate([losses, more])
+    return Fitted(state.params, losses)
 
 
 def _classical(name: str) -> Callable[[Config], Arm]:
@@ -201,7 +187,7 @@ def _host(problem: Problem) -> Host:
     """The reference optimiser for the first part of the steps, then the frozen model's features for the gain phase."""
     fit_key, feature_key = jax.random.split(jax.random.fold_in(problem.key, 1))
     fitted = _tuned(fit_key, problem, optimisers.REFERENCE, problem.config.host_steps)
-    stream = train.problem((), problem.tokens, problem.recipe)
+    stream = train.problem((), problem.tokens, problem.recipe, problem.config.host_steps)
     return Host(*fitted, *_features(feature_key, fitted.params, stream, problem.model, problem.config))
 
 
@@ -246,6 +232,9 @@ def _circuit_phase(config: Config, design: generator.Design, width: int, rule: s
     )
 
 
+_read_out = jax.jit(generator.read_out, static_argnums=(1, 3))
+
+
 def _generated(name: str, rule: str, entangled: bool, note: str) -> Callable[[Config], Arm]:
     """An arm whose gain phase trains a circuit."""
 
@@ -257,7 +246,7 @@ def _generated(name: str, rule: str, entangled: bool, note: str) -> Callable[[Co
             run_key, read_key = jax.random.split(key)
             phase = _circuit_phase(config, design, width, rule)
             run = _run(run_key, phase, _data(host), config.phase_steps)
-            distribution = generator.read_out(read_key, design, run.answer.angles, config.final_shots)
+            distribution = _read_out(read_key, design, run.answer.angles, config.final_shots)
             needed = generator.resources(
                 design, rule, steps=config.phase_steps, shots=config.shots, final_shots=config.final_shots
             )
@@ -271,7 +260,7 @@ def _generated(name: str, rule: str, entangled: bool, note: str) -> Callable[[Co
                 strength_gradient_norm=run.info.aux[:, 1],
             )
 
-        return Arm(name, solve, note, host=lambda key, problem: _host(problem))
+        return Arm(name, solve, note, host=direct_gain(config).solve)
 
     return arm
 
@@ -311,7 +300,7 @@ def frozen_circuit(config: Config) -> Arm:
         design = generator.Design(_qubits(width), config.layers)
         angle_key, read_key, run_key = jax.random.split(key, 3)
         angles = jax.random.uniform(angle_key, (design.n_params,), maxval=2 * jnp.pi)
-        distribution = generator.read_out(read_key, design, angles, config.final_shots)
+        distribution = _read_out(read_key, design, angles, config.final_shots)
         head, batches = _data(host)
         run = _run(run_key, _strength_phase(config), ((head, distribution), batches), config.phase_steps)
         needed = generator.resources(design, None, steps=0, shots=config.shots, final_shots=config.final_shots)
@@ -319,7 +308,7 @@ def frozen_circuit(config: Config) -> Arm:
         return _finish(problem, host, factors, run, needed, gradient_norm=run.info.aux)
 
     note = "Angles drawn at random once and never trained; only the strength is."
-    return Arm("control/frozen_circuit", solve, note, host=lambda key, problem: _host(problem))
+    return Arm("control/frozen_circuit", solve, note, host=direct_gain(config).solve)
 
 
 def _data(host: Host) -> tuple[Array, tuple[Array, Array]]:

@@ -32,8 +32,8 @@ def start(mini):
 
 @functools.partial(jax.jit, static_argnames=("config", "n_steps", "begin"))
 def _run(key, params, config, stream, n_steps=STEPS, state=None, begin=0):
-    problem = train.problem(params, stream, Recipe(1e-2))
-    return method.run(train.trainer(config, STEPS, BATCH), key, problem, n_steps, state=state, start=begin)
+    problem = train.problem(params, stream, Recipe(1e-2), STEPS)
+    return method.run(train.trainer(config, BATCH), key, problem, n_steps, state=state, start=begin)
 
 
 def test_loss_is_the_mean_cross_entropy(params, wide, tokens, config):
@@ -155,6 +155,18 @@ def test_resumed_is_straight_bit_for_bit(key, start, mini, stream):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_run_longer_than_one_call_of_the_loop_goes_on(key, start, mini, stream, monkeypatch):
+    whole = train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH)
+    # The compiled loop keeps its buffer of the old length; only the calls get shorter.
+    monkeypatch.setattr(train, "STRETCH", 16)
+    parts = train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH)
+    np.testing.assert_array_equal(parts.losses, whole.losses)
+    with pytest.raises(ValueError, match="`stop`"):
+        training = train.trainer(mini, BATCH)
+        given = train.problem(start, stream, Recipe(1e-2), STEPS)
+        train.advance(key, training, given, train.begin(training, given), 3, 3)
+
+
 def test_recipes_can_be_mapped(key, start, mini, stream):
     rates = jnp.asarray([1e-3, 1e-2])
     many = jax.vmap(lambda rate: train.fit(key, start, mini, stream, Recipe(rate), STEPS, BATCH).losses)(rates)
@@ -163,11 +175,12 @@ def test_recipes_can_be_mapped(key, start, mini, stream):
     assert many[0, -1] > many[1, -1] + 0.1
 
 
-def test_a_longer_stream_or_another_rate_does_not_compile(key, start, mini, stream):
+def test_a_longer_stream_another_rate_or_other_steps_do_not_compile(key, start, mini, stream):
     train.fit(key, start, mini, stream, Recipe(1e-2), STEPS, BATCH)
-    compiled = train._fit._cache_size()
-    train.fit(jax.random.key(0), start, mini, np.tile(stream, 3), Recipe(5e-3, warmup=0.3), STEPS, BATCH)
-    assert train._fit._cache_size() == compiled
+    compiled = train._advance._cache_size()
+    train.fit(jax.random.key(0), start, mini, np.tile(stream, 3), Recipe(5e-3, warmup=0.3), STEPS + 1, BATCH)
+    assert train._advance._cache_size() == compiled
+    assert train.trainer(mini, BATCH) is train.trainer(mini, BATCH, train.adamw, None)
 
 
 def test_a_diverged_run_says_so(key, start, mini, stream):

@@ -122,8 +122,8 @@ def test_the_run_with_the_least_validation_loss_goes_on_and_equals_a_straight_fi
         found = solve(problem, "classical/adamw")
     choice = optimisers.OPTIMISERS["adamw"]
     recipe = problem.recipe._replace(learning_rate=choice.multiples[1] * 0.01)
-    solver = train.trainer(problem.model, CONFIG.steps, CONFIG.batch, choice.optimiser)
-    data = train.problem(problem.start, problem.tokens, recipe)
+    solver = train.trainer(problem.model, CONFIG.batch, choice.optimiser)
+    data = train.problem(problem.start, problem.tokens, recipe, CONFIG.steps)
     state = solver.init(jax.random.key(0), data)
     advance = jax.jit(solver.step)
     for step in range(CONFIG.steps):
