@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
+from qgen.circuits import count
 from qgen.quantum import generator
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key, Params
 
-SOURCES = ("circuit", "product", "random", "bits")
-"""What stands for p: the entangled circuit; the circuit without entanglement; one fixed random draw; nothing (a
-classical hypernetwork on the bits alone)."""
+SOURCES = ("circuit", "product", "fixed")
+"""What stands for p: the entangled circuit; the circuit without entanglement; a distribution that is given as data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Config:
     @property
     def is_quantum(self) -> bool:
         """Whether a circuit is run at all."""
-        return self.source in ("circuit", "product")
+        return self.source != "fixed"
 
 
 def init(key: Key, config: Config) -> Params:
@@ -85,9 +85,14 @@ def init(key: Key, config: Config) -> Params:
 
 
 def random_distribution(key: Key, config: Config) -> Float[Array, " outcomes"]:
-    """One fixed draw that looks like a random state's distribution (Porter-Thomas), for the source "random"."""
+    """One draw that looks like a random state's distribution (Porter-Thomas), for the source "fixed"."""
     draw = jax.random.exponential(key, (2**config.n_qubits,))
     return draw / draw.sum()
+
+
+def uniform_distribution(config: Config) -> Float[Array, " outcomes"]:
+    """The same p for all i, for the source "fixed": a classical hypernetwork on the bits alone."""
+    return jnp.full(2**config.n_qubits, 2.0**-config.n_qubits, jnp.float32)
 
 
 def weights(
@@ -99,22 +104,20 @@ def weights(
         key: random key of the shots.
         params: what `init` made, trained or not.
         config: the structure.
-        fixed: the distribution, for the source "random".
+        fixed: the distribution, for the source "fixed".
 
     Raises:
-        ValueError: if the source is "random" and `fixed` is missing.
+        ValueError: if the source is "fixed" and `fixed` is missing.
     """
     n = config.n_qubits
     places = np.arange(2**n)
     bits = jnp.asarray(1.0 - 2.0 * ((places[:, None] >> np.arange(n)[::-1]) & 1), jnp.float32)
     if config.is_quantum:
         distribution = read_out(config.design, config.shots, key, params["angles"])
-    elif config.source == "random":
-        if fixed is None:
-            raise ValueError("Argument `fixed` must hold the distribution for the source 'random', but is None.")
-        distribution = fixed
+    elif fixed is None:
+        raise ValueError("Argument `fixed` must hold the distribution for the source 'fixed', but is None.")
     else:
-        distribution = jnp.full(2**n, 2.0**-n)
+        distribution = fixed
     level = jnp.tanh(2**n * distribution - 1)
     inner = jnp.tanh(jnp.concatenate([bits, level[:, None]], axis=1) @ params["inner"] + params["bias"][None, :])
     return (inner @ params["outer"]).reshape(-1)[: config.weights]
@@ -141,8 +144,11 @@ def _backward(design: generator.Design, shots: int, kept: tuple[Key, Array], cot
 read_out.defvjp(_forward, _backward)
 
 
-def resources(config: Config, steps: int) -> tuple[Resources, ...]:
-    """What `steps` training steps and the last read-out need: 1 + 2 P circuits a step, P the number of angles."""
+def resources(config: Config, steps: int, read_outs: int = 1) -> tuple[Resources, ...]:
+    """What training steps and the read-outs of trained generators need: 1 + 2 P circuits a step, P the angles."""
     if not config.is_quantum:
         return ()
-    return generator.resources(config.design, "adam", steps=steps, shots=config.shots, final_shots=config.shots)
+    training = generator.resources(config.design, "adam", steps=steps, shots=config.shots, final_shots=config.shots)
+    if read_outs == 1:
+        return training
+    return (*training, count(generator.circuit(config.design), shots=config.shots, circuits=read_outs - 1))

@@ -154,7 +154,7 @@ def low_rank(config: Config) -> Arm:
     """LoRA on every matrix of the blocks."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        adapters = lora.init(key, problem.params, config.rank)
+        adapters = _adapters(key, problem.params, config.rank)
         objective = lora.objective(problem.model)
         trained, trace = _tuned(
             key, problem, config, config.adapter_rate, adapters, objective, problem.params, _merge, problem.model
@@ -180,24 +180,38 @@ def distilled(config: Config) -> Arm:
 
 
 def generated(config: Config, name: str, source: str, note: str) -> Arm:
-    """LoRA's weights come out of a small network that reads a distribution."""
+    """LoRA's weights come out of a small network that reads a distribution.
+
+    Args:
+        config: the stage's settings.
+        name: the arm's name.
+        source: "circuit", "product" (the circuit without entanglement), "random" (one draw) or "bits" (no p at all).
+        note: the arm's note.
+    """
+    is_quantum = source in ("circuit", "product")
 
     def solve(key: Key, problem: Problem) -> Outcome:
         start_key, fixed_key, final_key = jax.random.split(key, 3)
-        adapters = lora.init(start_key, problem.params, config.rank)
-        made = _generator(config, adapters, source)
-        fixed = parameter_generator.random_distribution(fixed_key, made)
+        adapters = _adapters(start_key, problem.params, config.rank)
+        made = _generator(config, adapters, source if is_quantum else "fixed")
+        # One program for all sources without a circuit: what stands for p is data.
+        is_random = source == "random"
+        fixed = (
+            parameter_generator.random_distribution(fixed_key, made)
+            if is_random
+            else parameter_generator.uniform_distribution(made)
+        )
         extra = (problem.params, adapters, fixed)
         objective = generated_objective(problem.model, made)
 
         def finish(trained: Params, extra: Any) -> Params:
             return _merge_generated(final_key, trained, made, problem.params, adapters, fixed)
 
-        start = parameter_generator.init(start_key, made)
+        start = _fresh(start_key, made)
         trained, trace = _tuned(
             key, problem, config, config.adapter_rate, start, objective, extra, finish, problem.model
         )
-        if made.is_quantum:
+        if is_quantum:
             # Without weight decay, angles move only where a gradient reaches them.
             trace["angle_change_rad"] = np.abs(np.asarray(trained["angles"] - start["angles"]))
         steps = config.steps * len(config.trials)
@@ -207,11 +221,12 @@ def generated(config: Config, name: str, source: str, note: str) -> Arm:
                 finish(trained, extra),
                 transformer.size(trained),
             ),
-            parameter_generator.resources(made, steps),
+            # Every trial's weights are read out to be validated; the best trial's are the answer.
+            parameter_generator.resources(made, steps, read_outs=len(config.trials)),
             trace,
         )
 
-    host = generated(config, "control/hypernetwork", "bits", "").solve if source == "circuit" else None
+    host = generated(config, "control/hypernetwork", "bits", "").solve if is_quantum else None
     return Arm(name, solve, note, host)
 
 
@@ -247,6 +262,10 @@ def _grown(
     """The first adapters (a random, b zero) plus the generated weights."""
     flat, unflatten = ravel_pytree(adapters)
     return unflatten(flat + parameter_generator.weights(key, trained, made, fixed))
+
+
+_adapters = jax.jit(lora.init, static_argnums=2)
+_fresh = jax.jit(parameter_generator.init, static_argnums=1)
 
 
 @jax.jit

@@ -86,7 +86,9 @@ def test_resources_count_the_parameter_shifts():
     used = parameter_generator.resources(SMALL, steps=4)
     assert sum(item.circuits for item in used) == 4 * (1 + 2 * 6) + 1
     assert sum(item.shots for item in used) == (4 * (1 + 2 * 6) + 1) * SMALL.shots
-    assert parameter_generator.resources(Config(50, source="bits"), steps=4) == ()
+    more = parameter_generator.resources(SMALL, steps=4, read_outs=3)
+    assert sum(item.shots for item in more) == sum(item.shots for item in used) + 2 * SMALL.shots
+    assert parameter_generator.resources(Config(50, source="fixed"), steps=4) == ()
 
 
 def test_refusals():
@@ -94,6 +96,6 @@ def test_refusals():
         Config(0)
     with pytest.raises(ValueError, match="`source`"):
         Config(5, source="oracle")
-    config = Config(50, source="random")
+    config = Config(50, source="fixed")
     with pytest.raises(ValueError, match="`fixed`"):
         parameter_generator.weights(jax.random.key(0), started(config), config)

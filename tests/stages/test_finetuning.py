@@ -67,8 +67,8 @@ def test_arms_learn_the_second_domain(problem, name):
         assert float(outcome.trace["angle_change_rad"].max()) > 1e-3
         angles = len(outcome.trace["angle_change_rad"])
         # One circuit for p and two per angle, in every step of every trial; one read-out at the end.
-        assert sum(item.circuits for item in outcome.resources) == 12 * 2 * (1 + 2 * angles) + 1
-        assert sum(item.shots for item in outcome.resources) == (12 * 2 * (1 + 2 * angles) + 1) * CONFIG.shots
+        assert sum(item.circuits for item in outcome.resources) == 12 * 2 * (1 + 2 * angles) + 2
+        assert sum(item.shots for item in outcome.resources) == (12 * 2 * (1 + 2 * angles) + 2) * CONFIG.shots
     handed = finetuning.hand_on(tiny.artefacts(), problem, outcome.answer)
     assert handed.adapted is outcome.answer.params
 
