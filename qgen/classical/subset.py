@@ -1,12 +1,13 @@
 """Choosing k of n things to make E(x) = linear . x + x . quadratic . x / 2 small: the rivals of QAOA and annealers.
 
 Every search returns a Found: the best string and how often one independent try ended on it, so that solvers with
-different budgets are compared by their chance per try.
+different budgets are compared by their chance per try. Arrays may be NumPy's or JAX's: what runs once on a few numbers
+is not worth compiling.
 """
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,8 @@ class Quadratic(NamedTuple):
         quadratic: [n, n], symmetric.
     """
 
-    linear: Float[Array, " n"]
-    quadratic: Float[Array, "n n"]
+    linear: Float[Any, " n"]
+    quadratic: Float[Any, "n n"]
 
 
 class Found(NamedTuple):
@@ -37,21 +38,21 @@ class Found(NamedTuple):
         tries: the last string of every independent try, [tries, n].
     """
 
-    x: Int[Array, " n"]
-    energy: Float[Array, ""]
-    tries: Int[Array, "tries n"]
+    x: Int[Any, " n"]
+    energy: Float[Any, ""]
+    tries: Int[Any, "tries n"]
 
 
-def energy(problem: Quadratic, x: Array) -> Array:
-    """E(x) of one string [n] or of many [..., n]."""
-    x = jnp.asarray(x, dtype=problem.linear.dtype)
-    return x @ problem.linear + 0.5 * jnp.einsum("...i,ij,...j->...", x, problem.quadratic, x)
+def energy(problem: Quadratic, x: Any) -> Any:
+    """E(x) of one string [n] or of many [..., n]; of NumPy arrays by NumPy, of others by JAX."""
+    x = x.astype(problem.linear.dtype)
+    return x @ problem.linear + 0.5 * ((x @ problem.quadratic) * x).sum(axis=-1)
 
 
-def best(problem: Quadratic, strings: Int[Array, "tries n"]) -> Found:
+def best(problem: Quadratic, strings: Int[Any, "tries n"]) -> Found:
     """The Found of a set of strings: the one of least energy."""
     values = energy(problem, strings)
-    place = jnp.argmin(values)
+    place = values.argmin()
     return Found(strings[place], values[place], strings)
 
 
@@ -66,19 +67,18 @@ def exact(problem: Quadratic, k: int, most: int = 2_000_000) -> Found:
     chosen = np.array(list(itertools.combinations(range(n), k)), dtype=np.int64).reshape(math.comb(n, k), k)
     strings = np.zeros((len(chosen), n), dtype=np.int32)
     np.put_along_axis(strings, chosen, 1, axis=1)
-    found = best(problem, jnp.asarray(strings))
+    found = best(_plain(problem), strings)
     return found._replace(tries=found.x[None])
 
 
 def greedy(problem: Quadratic, k: int) -> Found:
     """Sets one bit after the other, each time the one that raises the energy least."""
     n = _size(problem, k)
-    x = jnp.zeros(n, dtype=jnp.int32)
+    linear, quadratic = problem = _plain(problem)
+    x = np.zeros(n, dtype=np.int32)
     for _ in range(k):
-        gain = (
-            problem.linear + 0.5 * jnp.diagonal(problem.quadratic) + problem.quadratic @ x.astype(problem.linear.dtype)
-        )
-        x = x.at[jnp.argmin(jnp.where(x == 1, jnp.inf, gain))].set(1)
+        gain = linear + 0.5 * np.diagonal(quadratic) + quadratic @ x.astype(linear.dtype)
+        x[np.argmin(np.where(x == 1, np.inf, gain))] = 1
     return best(problem, x[None])
 
 
@@ -86,7 +86,8 @@ def random_search(key: Key, problem: Quadratic, k: int, tries: int) -> Found:
     """The best of `tries` strings drawn uniformly."""
     n = _size(problem, k)
     check.at_least("tries", tries, 1)
-    return best(problem, _draw(key, n, k, tries))
+    first = np.tile((np.arange(n) < k).astype(np.int32), (tries, 1))
+    return best(_plain(problem), np.random.default_rng(np.asarray(jax.random.key_data(key))).permuted(first, axis=1))
 
 
 def anneal(
@@ -121,13 +122,13 @@ def anneal(
     def move(carry: tuple[Array, Array, Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple, None]:
         x, value, top, top_value = carry
         temperature, move_key = inputs
-        one_key, zero_key, accept_key = jax.random.split(move_key, 3)
-        # argmax of noise over the ones (over the zeros) picks one of them uniformly.
-        i = jnp.argmax(jnp.where(x == 1, jax.random.uniform(one_key, (n,)), -1))
-        j = jnp.argmax(jnp.where(x == 0, jax.random.uniform(zero_key, (n,)), -1))
+        noise = jax.random.uniform(move_key, (n + 1,))
+        # argmax of noise over the ones (over the zeros) picks one of them uniformly; no number serves twice.
+        i = jnp.argmax(jnp.where(x == 1, noise[:n], -1))
+        j = jnp.argmax(jnp.where(x == 0, noise[:n], -1))
         moved = x.at[i].set(0).at[j].set(1)
         moved_value = energy(problem, moved)
-        accept = jax.random.uniform(accept_key) < jnp.exp((value - moved_value) / temperature)
+        accept = noise[n] < jnp.exp((value - moved_value) / temperature)
         x, value = jnp.where(accept, moved, x), jnp.where(accept, moved_value, value)
         better = value < top_value
         return (x, value, jnp.where(better, x, top), jnp.where(better, value, top_value)), None
@@ -143,17 +144,22 @@ def anneal(
     return best(problem, jax.vmap(one)(jax.random.split(run_key, tries), starts))
 
 
-def hit_rate(problem: Quadratic, tries: Int[Array, "tries n"], optimum: Float[Array, ""]) -> Float[Array, ""]:
+def hit_rate(problem: Quadratic, tries: Int[Any, "tries n"], optimum: Float[Any, ""]) -> Float[Any, ""]:
     """The share of tries whose energy is the optimum, up to rounding."""
     values = energy(problem, tries)
-    tolerance = 1e-5 * (jnp.abs(optimum) + jnp.abs(values).max())
-    return jnp.mean(values <= optimum + tolerance)
+    tolerance = 1e-5 * (abs(optimum) + abs(values).max())
+    return (values <= optimum + tolerance).mean()
 
 
-def _draw(key: Key, n: int, k: int, tries: int) -> Int[Array, "tries n"]:
+def _draw(key: Key, n: int, k: int, tries: int) -> Int[Any, "tries n"]:
     """Strings of k ones, uniformly."""
     first = (jnp.arange(n) < k).astype(jnp.int32)
     return jax.vmap(lambda draw_key: jax.random.permutation(draw_key, first))(jax.random.split(key, tries))
+
+
+def _plain(problem: Quadratic) -> Quadratic:
+    """The energy as NumPy arrays."""
+    return Quadratic(*map(np.asarray, problem))
 
 
 def _size(problem: Quadratic, k: int) -> int:

@@ -9,7 +9,6 @@ the inverse circuit of y end in |0...0>; so each entry takes shots of its own.
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
@@ -17,6 +16,8 @@ from qgen.circuits import Circuit, apply, count, encodings
 from qgen.resources import Resources
 from qgen.types import Array, Complex, Float, Key
 
+ROWS = 128
+"""Items that go through the compiled feature map at once, so that one program serves any number of them."""
 Pairs = tuple[tuple[int, int], ...] | None
 """Which features interact: None a ring, () none (the product kernel, without entanglement)."""
 
@@ -27,10 +28,9 @@ def feature_map(n_features: int, reps: int = 2, pairs: Pairs = None) -> Circuit:
     return encodings.iqp(n_features, reps, pairs)
 
 
-@functools.partial(jax.jit, static_argnames=("reps", "pairs"))
 def states(
-    x: Float[Array, "items features"], bandwidth: Float[Array, ""] | float, reps: int = 2, pairs: Pairs = None
-) -> Complex[Array, "items amplitudes"]:
+    x: Float[np.ndarray, "items features"], bandwidth: float, reps: int = 2, pairs: Pairs = None
+) -> Complex[np.ndarray, "items amplitudes"]:
     """The feature states of many items, [items, 2^features].
 
     Args:
@@ -39,15 +39,23 @@ def states(
         reps: repetitions of the map.
         pairs: interacting pairs.
     """
+    x = np.asarray(x, np.float32)
+    padded = np.pad(x, ((0, -len(x) % ROWS), (0, 0)))
+    parts = [_states(rows, bandwidth, reps, pairs) for rows in np.split(padded, len(padded) // ROWS)]
+    return np.concatenate(parts)[: len(x)]
+
+
+@functools.partial(jax.jit, static_argnames=("reps", "pairs"))
+def _states(x: Array, bandwidth: Array | float, reps: int, pairs: Pairs) -> Array:
     circuit = feature_map(x.shape[-1], reps, pairs)
     return jax.vmap(lambda angles: apply(circuit, angles))(encodings.iqp_angles(bandwidth * x, pairs))
 
 
 def gram(
-    left: Complex[Array, "rows amplitudes"], right: Complex[Array, "columns amplitudes"]
-) -> Float[Array, "rows columns"]:
+    left: Complex[np.ndarray, "rows amplitudes"], right: Complex[np.ndarray, "columns amplitudes"]
+) -> Float[np.ndarray, "rows columns"]:
     """|<left_i|right_j>|^2 for feature states."""
-    return jnp.abs(left.conj() @ right.T) ** 2
+    return np.abs(left.conj() @ right.T) ** 2
 
 
 def measured(key: Key, kernel: Float[np.ndarray, "rows columns"], shots: int) -> Float[np.ndarray, "rows columns"]:

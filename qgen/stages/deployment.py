@@ -18,7 +18,7 @@ import numpy as np
 from qgen import check, method
 from qgen.circuits import count, sector
 from qgen.classical import subset
-from qgen.lm import data, generate, quantise, tokenizer, train, transformer
+from qgen.lm import generate, quantise, tokenizer, train, transformer
 from qgen.quantum import annealing, qaoa
 from qgen.stages import removal
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
@@ -89,7 +89,7 @@ class Problem(NamedTuple):
     holdout: tuple[str, ...]
     removed: int
     energy: subset.Quadratic
-    least: Array
+    least: np.ndarray
 
 
 class Deployed(NamedTuple):
@@ -110,14 +110,14 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     """Takes calibration windows from the samples and prompts from their held-out part."""
     model = transformer.Config(**artefacts.adapted_model or {})
     params = jax.tree.map(jnp.asarray, artefacts.adapted)
-    stream = jnp.asarray(tokenizer.stream(artefacts.tokenizer, artefacts.samples))
-    inputs, targets = data.batch(key, stream, config.calibration, model.context)
-    windows = jnp.concatenate([inputs, targets[:, -1:]], axis=1)
-    held = jnp.asarray(tokenizer.stream(artefacts.tokenizer, artefacts.samples_holdout))
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    stream = tokenizer.stream(artefacts.tokenizer, artefacts.samples)
+    windows = _windows(generator, stream, config.calibration, model.context + 1)
+    held = tokenizer.stream(artefacts.tokenizer, artefacts.samples_holdout)
     time = max(1, min(model.context // 2, model.context - config.tokens))
-    prompts, _ = data.batch(jax.random.fold_in(key, 1), held, config.prompts, time)
+    prompts = _windows(generator, held, config.prompts, time)
     removed = min(2 * model.depth - 1, max(1, round(config.removed * 2 * model.depth)))
-    energy = removal.expansion(params, model, windows, config.expansion)
+    energy = removal.energy(params, model, windows, config.expansion)
     return Problem(
         model,
         params,
@@ -131,6 +131,12 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     )
 
 
+def _windows(generator: np.random.Generator, stream: np.ndarray, count: int, length: int) -> Array:
+    """Random windows of a token stream, [count, length]."""
+    starts = generator.integers(0, len(stream) - length + 1, count)
+    return jnp.asarray(stream[starts[:, None] + np.arange(length)])
+
+
 def score(problem: Problem, answer: Deployed) -> dict[str, float]:
     """Bits per byte after removal and quantisation, and how good the choice was by the energy."""
     removed = 1 - np.asarray(answer.gates)
@@ -139,7 +145,7 @@ def score(problem: Problem, answer: Deployed) -> dict[str, float]:
         "bits_per_byte": train.bits_per_byte(
             answer.params, problem.model, problem.tokenizer, problem.holdout, gates=jnp.asarray(answer.gates)
         ),
-        "energy_gap": float(subset.energy(problem.energy, jnp.asarray(removed)) - problem.least),
+        "energy_gap": float(subset.energy(problem.energy, removed) - problem.least),
         "chance_of_optimum": float(answer.chance),
         "branches_kept": kept,
         "bytes": float(_stored(answer)),
@@ -154,7 +160,7 @@ def _stored(answer: Deployed) -> int:
 
 
 def _energy(problem: Problem, config: Config) -> subset.Quadratic:
-    return removal.expansion(problem.params, problem.model, problem.windows, config.expansion)
+    return removal.energy(problem.params, problem.model, problem.windows, config.expansion)
 
 
 def _finish(problem: Problem, config: Config, removed: Any, chance: Any) -> Deployed:
@@ -193,11 +199,11 @@ def greedy_loss(config: Config) -> Arm:
     """One branch after the other, by the calibration loss itself (SLEB, arXiv 2402.09025)."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        gates = jnp.ones(2 * problem.model.depth)
+        gates = np.ones(2 * problem.model.depth, np.float32)
         for _ in range(problem.removed):
-            losses = removal.losses_without_each(problem.params, problem.model, problem.windows, gates)
-            gates = gates.at[jnp.argmin(losses)].set(0.0)
-        removed = 1 - gates.astype(jnp.int32)
+            losses = removal.losses_without_each(problem.params, problem.model, problem.windows, jnp.asarray(gates))
+            gates[np.argmin(losses)] = 0.0
+        removed = 1 - gates.astype(np.int32)
         found = subset.best(problem.energy, removed[None])
         return Outcome(_finish(problem, config, removed, _hit_rate(problem, found)))
 
@@ -212,6 +218,7 @@ def annealed(config: Config) -> Arm:
     def solve(key: Key, problem: Problem) -> Outcome:
         energy = _energy(problem, config)
         found = _simulated_annealing(key, energy, problem.removed, config.tries, config.sweeps)
+        found = subset.Found(*map(np.asarray, found))
         return Outcome(_finish(problem, config, found.x, _hit_rate(problem, found)))
 
     return Arm("classical/annealing", solve, "swap moves keep the number of branches")
@@ -231,7 +238,7 @@ def random_search(config: Config) -> Arm:
     return Arm("classical/random_search", solve, f"best of {config.tries} random choices")
 
 
-def _hit_rate(problem: Problem, found: subset.Found) -> Array:
+def _hit_rate(problem: Problem, found: subset.Found) -> np.ndarray:
     return subset.hit_rate(problem.energy, found.tries, problem.least)
 
 
@@ -324,13 +331,13 @@ def annealer(config: Config) -> Arm:
         energy = _energy(problem, config)
         reads = _quantum_annealing(key, energy, k, config.tries, config.sweeps, config.penalty)
         strings = np.asarray(reads.strings)[np.asarray(reads.feasible)]
-        hits = float(subset.hit_rate(problem.energy, jnp.asarray(strings), problem.least)) if len(strings) else 0.0
+        hits = float(subset.hit_rate(problem.energy, strings, problem.least)) if len(strings) else 0.0
         # Without one feasible read, the branches that most reads would remove.
         votes = np.argsort(-np.asarray(reads.strings).sum(axis=0), kind="stable")[:k]
         fallback = np.isin(np.arange(n), votes).astype(np.int32)[None]
-        found = subset.best(energy, jnp.asarray(strings if len(strings) else fallback))
-        answer = _finish(problem, config, found.x, hits * float(reads.feasible.mean()))
-        return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": reads.feasible.astype(float)})
+        found = subset.best(energy, strings if len(strings) else fallback)
+        answer = _finish(problem, config, found.x, hits * float(np.mean(reads.feasible)))
+        return Outcome(answer, (annealing.count(n, config.tries),), {"feasible": reads.feasible})
 
     note = (
         "path-integral Monte Carlo stands for an ideal annealer; the price embeds it; reads of other weights are lost"
@@ -352,14 +359,13 @@ def uniform(config: Config) -> Arm:
         n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
         shots = config.shots * (2 * config.training + 1)
-        places = np.asarray(jax.random.randint(key, (shots,), 0, math.comb(n, k)))
-        found = subset.best(energy, jnp.asarray(sector.strings(n, k)[places]))
-        chance = _hit_rate(problem, found._replace(tries=jnp.asarray(sector.strings(n, k))))
+        places = np.random.default_rng(np.asarray(jax.random.key_data(key))).integers(0, math.comb(n, k), shots)
+        found = subset.best(energy, sector.strings(n, k)[places])
+        chance = _hit_rate(problem, found._replace(tries=sector.strings(n, k)))
         return Outcome(_finish(problem, config, found.x, chance), (count(sector.dicke(n, k), shots=shots),))
 
-    return Arm(
-        "control/uniform", solve, "the Dicke state alone, with as many shots as the QAOA's training and sampling"
-    )
+    note = "the Dicke state alone, with as many shots as the QAOA's training and sampling"
+    return Arm("control/uniform", solve, note, _expand_and_quantise(config))
 
 
 def nothing_removed(config: Config) -> Arm:

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from qgen.classical import anomaly, detect
-from qgen.lm import tokenizer, transformer
+from qgen.lm import tokenizer, transformer, weights
 from qgen.quantum import kernel
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
 from qgen.types import Array, Key, Params
@@ -159,15 +159,18 @@ def corrupted(
 @functools.partial(jax.jit, static_argnames="model")
 def hidden_features(params: Params, gates: Array, requests: Array, model: transformer.Config) -> Array:
     """Mean hidden state and mean loss of every request, [requests, width + 1]."""
+    count, length = requests.shape
+    head = weights.unpack(params["head"]["kernel"])
 
-    def one(request: Array) -> Array:
-        inputs, targets = request[None, :-1], request[None, 1:]
-        hidden = transformer.apply(params, inputs, model, gates=gates, features=True)
-        logits = transformer.apply(params, inputs, model, gates=gates)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        return jnp.append(hidden.astype(jnp.float32).mean(axis=(0, 1)), losses.mean())
+    def chunk(rows: Array) -> Array:
+        hidden = transformer.apply(params, rows[:, :-1], model, gates=gates, features=True)
+        logits = weights.product(hidden, head).astype(jnp.float32)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:])
+        means = hidden.astype(jnp.float32).mean(axis=1)
+        return jnp.concatenate([means, losses.mean(axis=1, keepdims=True)], axis=1)
 
-    return jax.lax.map(one, requests, batch_size=CHUNK)
+    padded = jnp.pad(requests, ((0, -count % CHUNK), (0, 0))).reshape(-1, CHUNK, length)
+    return jax.lax.map(chunk, padded).reshape(-1, model.width + 1)[:count]
 
 
 def score(problem: Problem, answer: Monitored) -> dict[str, float]:
@@ -215,12 +218,16 @@ def _detect(
     )
 
 
+def _seed(key: Key) -> int:
+    return int(np.random.default_rng(np.asarray(jax.random.key_data(key))).integers(2**31 - 1))
+
+
 def forest(config: Config) -> Arm:
     """Isolation forest; Kolmogorov-Smirnov tests of every component."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
         how = detect.reduction(problem.reference, config.features)
-        seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
+        seed = _seed(key)
 
         def fit(x: np.ndarray, trial: float) -> anomaly.Forest:
             return anomaly.fit_forest(seed, x, config.trees, min(len(x), max(2, round(0.5 * trial * len(x)))))
@@ -262,8 +269,8 @@ def score_gaussian(how: detect.Reduction, detector: anomaly.Gaussian, features: 
     return anomaly.gaussian_score(detector, detect.reduce(how, features))
 
 
-def rbf(config: Config) -> Arm:
-    """One-class SVM and MMD with an RBF kernel."""
+def rbf(config: Config, repair: Callable[[np.ndarray], np.ndarray] | None = None) -> Arm:
+    """One-class SVM and MMD with an RBF kernel; with `repair`, all that stays classical beside a measured kernel."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
         how = detect.reduction(problem.reference, config.features)
@@ -274,7 +281,7 @@ def rbf(config: Config) -> Arm:
             return anomaly.rbf(data.items[rows], data.items[columns], first * trial**2)
 
         # The drift test keeps the median heuristic, the usual choice for it.
-        seen = _detect(key, config, data, entries, drift_trial=1.0)
+        seen = _detect(key, config, data, entries, repair, drift_trial=1.0)
         scorer = jax.tree_util.Partial(score_rbf, how, seen.support, first * seen.trial**2)
         return Outcome(Monitored(seen.scores, seen.p_values, scorer), trace={"trials": jnp.asarray(seen.found)})
 
@@ -293,7 +300,7 @@ def random_fourier(config: Config) -> Arm:
         how = detect.reduction(problem.reference, config.features)
         data = _arranged(key, problem, how)
         first = anomaly.median_gamma(data.items[: data.reference])
-        seed, width = int(jax.random.randint(key, (), 0, 2**31 - 1)), data.items.shape[1]
+        seed, width = _seed(key), data.items.shape[1]
 
         def drawn(trial: float) -> anomaly.Fourier:
             return anomaly.draw_fourier(seed, width, 2**width, first * trial**2)
@@ -329,7 +336,7 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
         @functools.lru_cache(maxsize=2)
         def exact(trial: float) -> np.ndarray:
             states = kernel.states(data.items, config.bandwidth * trial, config.reps, pairs)
-            return np.asarray(kernel.gram(states, states))
+            return kernel.gram(states, states)
 
         def entries(key: Key, trial: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
             chances = exact(trial)[np.ix_(rows, columns)]
@@ -344,7 +351,7 @@ def iqp(config: Config, name: str, pairs: kernel.Pairs, shots: int, note: str) -
         used = kernel.resources(data.items.shape[1], config.reps, pairs, seen.entries, shots) if shots else ()
         return Outcome(Monitored(seen.scores, seen.p_values, scorer), used, {"trials": jnp.asarray(seen.found)})
 
-    return Arm(name, solve, note, rbf(config).solve if shots else None)
+    return Arm(name, solve, note, rbf(config, kernel.repaired).solve if shots else None)
 
 
 def score_iqp(
@@ -358,7 +365,7 @@ def score_iqp(
     """Scores of raw features by a one-class SVM with an IQP kernel, simulated exactly."""
     left = kernel.states(detect.reduce(how, features), bandwidth, reps, pairs)
     right = kernel.states(support.items, bandwidth, reps, pairs)
-    return anomaly.support_score(support, np.asarray(kernel.gram(left, right)))
+    return anomaly.support_score(support, kernel.gram(left, right))
 
 
 def use(problem: Problem, answer: Monitored) -> Use:

@@ -14,6 +14,11 @@ from qgen.types import Array, Params
 EXPANSIONS = ("pairs", "taylor")
 
 
+def energy(params: Params, model: transformer.Config, windows: Array, kind: str) -> subset.Quadratic:
+    """The `expansion` as NumPy arrays, for searches on a few numbers."""
+    return subset.Quadratic(*map(np.asarray, expansion(params, model, windows, kind)))
+
+
 @functools.partial(jax.jit, static_argnames=("model", "kind"))
 def expansion(params: Params, model: transformer.Config, windows: Array, kind: str) -> subset.Quadratic:
     """The calibration loss as a quadratic function of the removals x = 1 - gates, without its constant.

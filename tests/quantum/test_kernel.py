@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 import pytest
@@ -31,14 +30,14 @@ def reference_state(x, reps, pairs):
 
 @pytest.mark.parametrize(("pairs", "expected"), [(None, ((0, 1), (1, 2), (2, 3), (3, 0))), ((), ())])
 def test_gram_is_pennylanes(pairs, expected):
-    states = kernel.states(jnp.asarray(ITEMS, jnp.float32), BANDWIDTH, 2, pairs)
+    states = kernel.states(ITEMS, BANDWIDTH, 2, pairs)
     reference = np.stack([reference_state(x, 2, expected) for x in ITEMS])
     np.testing.assert_allclose(kernel.gram(states, states), np.abs(reference.conj() @ reference.T) ** 2, atol=SINGLE)
 
 
 def test_product_kernel_is_a_product_over_features():
     """Without pairs every qubit is alone: k = prod_i |<phi(x_i)|phi(y_i)>|^2, with 2 x 2 matrices."""
-    states = kernel.states(jnp.asarray(ITEMS, jnp.float32), BANDWIDTH, 2, ())
+    states = kernel.states(ITEMS, BANDWIDTH, 2, ())
     hadamard = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 
     def alone(value):
@@ -64,7 +63,7 @@ def test_shots_are_binomial():
 
 
 def test_measured_gram_is_symmetric_and_repaired_is_a_kernel():
-    states = kernel.states(jnp.asarray(ITEMS, jnp.float32), BANDWIDTH)
+    states = kernel.states(ITEMS, BANDWIDTH)
     noisy = kernel.measured_gram(jax.random.key(2), kernel.gram(states, states), 20)
     np.testing.assert_array_equal(noisy, noisy.T)
     np.testing.assert_array_equal(np.diag(noisy), 1)
