@@ -1,6 +1,8 @@
 """OpenQASM 2 and 3 programs as circuits, parsed by the reference parser of the OpenQASM project."""
 
+import contextlib
 import dataclasses
+import io
 import itertools
 import math
 import re
@@ -111,10 +113,13 @@ def from_qasm(text: str) -> Circuit:
         raise ImportError("Reading OpenQASM needs its parser: pip install 'qgen[qasm]'.") from error
     # The parser is that of version 3, where `^` is not a power and binds less than a sum.
     source = text.replace("^", "**") if re.search(r"^\s*OPENQASM\s+2", text, re.MULTILINE) else text
+    complaint = io.StringIO()  # where the parser says what it stumbled over
     try:
-        program = parser.parse(source)
+        with contextlib.redirect_stderr(complaint):
+            program = parser.parse(source)
     except parser.QASM3ParsingError as error:
-        raise ValueError(f"The OpenQASM program does not parse: {error}.") from error
+        said = complaint.getvalue().strip() or str(error)
+        raise ValueError(f"The OpenQASM program does not parse: {said}.") from error
     version = (program.version or "3").split(".")[0]
     if version not in ("2", "3"):
         raise ValueError(f"OpenQASM version must be 2 or 3, but is {program.version}.")
