@@ -119,7 +119,8 @@ class Stage(NamedTuple):
         reference: the classical arm whose answer the reference lifecycle hands on.
         swap: the quantum arm that the bottom line of the lifecycle swaps in.
         hand_on: `(artefacts, problem, answer) -> artefacts` for the next stage.
-        use: `(problem, answer) -> Use`, where using the answer costs energy of its own; else None.
+        use: `(problem, answer) -> Use`, where using the answer costs energy of its own; else None. It may give None for
+            an answer whose use needs a quantum machine: a simulation's energy is no such cost.
     """
 
     name: str
@@ -132,7 +133,7 @@ class Stage(NamedTuple):
     reference: str
     swap: str
     hand_on: Callable[[Artefacts, Any, Any], Artefacts]
-    use: Callable[[Any, Any], Use] | None = None
+    use: Callable[[Any, Any], Use | None] | None = None
 
 
 def configure(stage: Stage, preset: str, settings: Mapping[str, str]) -> Any:

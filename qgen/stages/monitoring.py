@@ -368,8 +368,13 @@ def score_iqp(
     return anomaly.support_score(support, kernel.gram(left, right))
 
 
-def use(problem: Problem, answer: Monitored) -> Use:
-    """Scores requests whose features are there, because the deployed model computes them while it serves."""
+def use(problem: Problem, answer: Monitored) -> Use | None:
+    """Scores requests whose features are there, because the deployed model computes them while it serves.
+
+    A scorer with a quantum kernel has no use to be measured here: simulating it costs what a simulation costs.
+    """
+    if answer.scorer.func is score_iqp:
+        return None
     features = _take(np.concatenate([problem.stream, problem.anomalies]), SCORED)
     return Use(lambda: answer.scorer(features), SCORED, "request")
 

@@ -90,7 +90,9 @@ def test_scorer_repeats_the_scores(problem, name):
         assert sum(item.shots for item in outcome.resources) == 64 * sum(item.circuits for item in outcome.resources)
     else:
         np.testing.assert_allclose(again, answer.scores, rtol=1e-3, atol=1e-4)
-    assert len(monitoring.use(problem, answer).run()) == monitoring.SCORED
+    used = monitoring.use(problem, answer)
+    assert (used is None) == (answer.scorer.func is monitoring.score_iqp)
+    assert used is None or len(used.run()) == monitoring.SCORED
 
 
 def test_no_arm_sees_the_labels(problem):
