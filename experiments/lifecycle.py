@@ -1,6 +1,7 @@
 """The main job: takes one real language model through all seven stages and prints the energy of each.
 
 Command:   python -m experiments.lifecycle            (or scripts/lifecycle, which sets up first)
+Headline:  no quantum arm saves energy at equal quality on a machine of today; the table says by how much
 Writes:    runs/lifecycle/records.jsonl, tables/lifecycle.{md,tex,csv}, figures/*.{png,pdf}
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from absl import flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from experiments import cli
+from experiments import cli, outlook
 from qgen import check, checkpoint, record, report
 from qgen.energy import carbon, meters, profiles
 from qgen.lm import data
@@ -370,7 +371,9 @@ def main() -> None:
     rows = run(todo)
     facts = report.article()
     chosen = {name: facts[name]._replace(reference=todo.reference[name]) for name in facts}
-    report.lifecycle([*rows, *published_shares(todo)], todo.out, cli.console, stages=chosen)
+    with cli.console.status("break-evens, tornado and supply scenario"):
+        derived = outlook.outlook(rows, todo.machines, todo.out, todo.meter, todo.preset, todo.done)
+    report.lifecycle([*rows, *published_shares(todo), *derived], todo.out, cli.console, stages=chosen)
     cli.console.print(
         f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
     )
