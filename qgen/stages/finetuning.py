@@ -308,7 +308,7 @@ def _tuned(
     model: transformer.Config,
 ) -> tuple[Params, dict[str, Any]]:
     """Trains once per learning rate and keeps what is best on the validation part."""
-    best, trace, losses = start, {}, []
+    best, trace, least, losses = start, {}, np.inf, []
     for factor in config.trials:
         recipe = train.Recipe(learning_rate=rate * factor, weight_decay=0.0)
         fit = train.fit(
@@ -323,8 +323,9 @@ def _tuned(
             extra=extra,
         )
         loss = train.token_loss(finish(fit.params, extra), model, problem.validation)
-        if not losses or loss < min(losses):
-            best, trace = fit.params, {"loss": fit.losses}
+        # A diverged run has a loss that is not a number, and is never the least.
+        if loss < least:
+            best, trace, least = fit.params, {"loss": fit.losses}, loss
         losses.append(loss)
     return best, trace | {"validation_loss": np.array(losses)}
 

@@ -73,6 +73,22 @@ def test_arms_learn_the_second_domain(problem, name):
     assert handed.adapted is outcome.answer.params
 
 
+def test_a_diverged_first_trial_is_not_kept(problem, monkeypatch):
+    losses = iter([float("nan"), 3.0])
+    monkeypatch.setattr(train, "token_loss", lambda *arguments: next(losses))
+    outcome = finetuning.STAGE.arms["classical/full"](CONFIG).solve(jax.random.key(7), problem)
+    second = train.fit(
+        jax.random.key(7),
+        problem.params,
+        problem.model,
+        problem.tokens,
+        train.Recipe(learning_rate=CONFIG.trials[1] * CONFIG.full_rate, weight_decay=0.0),
+        CONFIG.steps,
+        CONFIG.batch,
+    )
+    np.testing.assert_array_equal(outcome.trace["loss"], second.losses)
+
+
 def test_distilled_student_is_smaller(problem):
     outcome = finetuning.STAGE.arms["classical/distilled"](CONFIG).solve(jax.random.key(7), problem)
     scores = finetuning.score(problem, outcome.answer)
