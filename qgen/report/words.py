@@ -95,6 +95,6 @@ def probability(value: float) -> str:
 def tex(text: str) -> str:
     """Text of a cell as LaTeX."""
     text = "".join(_ESCAPES.get(letter, letter) for letter in text)
-    text = re.sub(r"(\d(?:\.\d+)?)e(-?\d+)", r"$\1{\\times}10^{\2}$", text)
+    text = re.sub(r"(?<![\w.])(\d(?:\.\d+)?)e(-?\d+)(?!\w)", r"$\1{\\times}10^{\2}$", text)
     text = re.sub(r"(?<![\w$])([<>])", r"$\1$", text)
     return "".join(_SYMBOLS.get(letter, letter) for letter in text)

@@ -260,3 +260,9 @@ def test_make_paper_writes_a_draft(tmp_path):
     done = make_paper(f"--records={tmp_path}/rows.jsonl", f"--paper={tmp_path}/paper", "--draft", "--nopdf")
     assert done.returncode == 0, done.stderr
     assert "DRAFT" in (tmp_path / "paper" / "tables" / "macros.tex").read_text()
+
+
+def test_powers_of_ten_in_latex_are_told_from_the_name_of_a_commit():
+    from qgen.report import words
+
+    assert words.tex("1.3e9 of 86e6f2c2") == r"$1.3{\times}10^{9}$ of 86e6f2c2"
