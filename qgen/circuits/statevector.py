@@ -126,10 +126,32 @@ def expectation(
     return values[0] if isinstance(observable, Observable) else values
 
 
-def variance(circuit: Circuit, params: Any, observable: Observable, state: Array | None = None) -> Float[Array, ""]:
-    """<O^2> - <O>^2 of an observable, from O|psi>."""
+def variance(
+    circuit: Circuit,
+    params: Any,
+    observable: Observable,
+    state: Array | None = None,
+    engine: str = "auto",
+    gradient: str = "auto",
+) -> Float[Array, ""]:
+    """<O^2> - <O>^2 of an observable, from O|psi>.
+
+    Args:
+        circuit: a circuit without measurements.
+        params: as in `apply`.
+        observable: the observable; its coefficients may be traced.
+        state: as in `apply`.
+        engine: as in `apply`.
+        gradient: as in `apply`.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: as `expectation`.
+    """
     check_fits(observable, circuit.n_qubits)
-    x = _evolve(lower(circuit), circuit, params, state, "auto", "auto")
+    x = _evolve(lower(circuit), circuit, params, state, engine, gradient)
     y = _act(observable, x, circuit.n_qubits)
     return jnp.vdot(y, y) - jnp.vdot(x, y) ** 2
 
@@ -263,7 +285,16 @@ def _evolve(
         x = jnp.zeros((2, 2**circuit.n_qubits), dtype).at[0, 0].set(1)
     else:
         x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
+    *numbers, x = _vary_alike([*numbers, x])
     return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
+
+
+def _vary_alike(arrays: list[Array]) -> list[Array]:
+    """The arrays, inside a `jax.shard_map` all varying over the same of its axes: what the loops over them require."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return arrays
+    zero = jnp.zeros_like(sum(array.reshape(-1)[0] for array in arrays))
+    return [array + zero for array in arrays]
 
 
 def _is_inexact(array: Array) -> bool:

@@ -74,8 +74,7 @@ def _jacobian(circuit: Circuit, readings: tuple[Reading, ...], shared: Any, stat
         return jnp.concatenate([v.reshape(-1) for v in values]), values
 
     length = jax.eval_shape(lambda p: flat(p)[0], shared).shape[0]
-    # A variance has no forward rule.
-    if length <= shared.shape[0] or any(reading.kind == "var" for reading in readings):
+    if length <= shared.shape[0]:
         rows, values = jax.jacrev(flat, has_aux=True)(shared)
     else:
         rows, values = jax.jacfwd(functools.partial(flat, gradient="autodiff"), has_aux=True)(shared)

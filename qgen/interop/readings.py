@@ -137,7 +137,7 @@ def _read(reading: Reading, psi: Array, n_qubits: int, gradient: str) -> Array:
         return jnp.sum(values * jnp.asarray(reading.levels, values.dtype))
     if reading.observable is not None:
         if reading.kind == "var":
-            return variance(nothing, (), reading.observable, state=psi)
+            return variance(nothing, (), reading.observable, state=psi, gradient=gradient)
         return expectation(nothing, (), reading.observable, state=psi, gradient=gradient)
     if reading.gates:
         psi = apply(Circuit(n_qubits, reading.gates), state=psi, gradient=gradient)

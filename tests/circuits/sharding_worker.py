@@ -43,6 +43,14 @@ def main() -> None:
     points = np.stack([PARAMS * k for k in range(8)])
     batch = jax.jit(sharding.spread(lambda p: qc.expectation(CIRCUIT, p, OBSERVABLES[0]), population))(points)
     mean = jax.jit(lambda b: jnp.mean(b))(batch)
+
+    def loss(params, factors):
+        each = jax.vmap(lambda k: qc.expectation(CIRCUIT, k * params, OBSERVABLES[0]))(factors)
+        return jax.lax.pmean(jnp.mean(each), "population")
+
+    specs = (sharding.P(), sharding.P("population"))
+    plain = jax.jit(jax.shard_map(jax.grad(loss), mesh=population, in_specs=specs, out_specs=sharding.P()))
+    slope = plain(PARAMS, np.arange(8.0))
     print(
         json.dumps(
             {
@@ -51,6 +59,7 @@ def main() -> None:
                 "gradient": np.asarray(gradient).tolist(),
                 "state": {first: [piece.real.tolist(), piece.imag.tolist()] for first, piece in pieces.items()},
                 "mean": float(mean),
+                "slope": np.asarray(slope).tolist(),
                 "errors": [
                     message(lambda: sharding.apply(qc.Circuit(3, (qc.gate("cx", (0, 1)),)), (), mesh)),
                     message(lambda: sharding.spread(jnp.sin, population)(jnp.ones(6))),

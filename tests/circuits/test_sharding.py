@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from qgen import circuits as qc
 from qgen.circuits import sharding
+from tests.circuits import oracle
 from tests.circuits.sharding_case import CIRCUIT, OBSERVABLES, PARAMS, START, WORDS, N
 
 ROOT = Path(__file__).parent.parent.parent
@@ -97,11 +98,14 @@ def test_sharded_over_four_devices(processes):
     expected, step = values(PARAMS), 1e-5
     psi = reference(PARAMS, START)
     mean = np.mean([values(PARAMS * k)[0] for k in range(8)])
+    direction = np.eye(len(PARAMS))[N + 2]
+    plain = oracle.slope(lambda p: np.mean([values(p * k)[0] for k in range(8)]), PARAMS, direction)
     pieces = {}
     for result in results:
         assert result["devices"] == [4, 4 // processes]
         np.testing.assert_allclose(result["values"], expected, atol=EXACT)
         np.testing.assert_allclose(result["mean"], mean, atol=EXACT)
+        np.testing.assert_allclose(result["slope"] @ direction, plain, atol=SLOPE)
         for k in (0, N, N + 2, len(PARAMS) - 1):
             high, low = (values(PARAMS + sign * step * np.eye(len(PARAMS))[k])[0] for sign in (1, -1))
             np.testing.assert_allclose(result["gradient"][k], (high - low) / (2 * step), atol=SLOPE)

@@ -41,6 +41,22 @@ def test_expectation_of_several_and_variance():
     np.testing.assert_allclose(qc.variance(circuit, params, total), expected, rtol=0, atol=5 * ATOL)
 
 
+def test_a_variance_has_derivatives_of_every_order():
+    """Of one wire at RX(a) RY(b): <Z> = cos a cos b, so that the variance of 2 Z is 4 - 4 cos^2 a cos^2 b."""
+    circuit = qc.Circuit(1, (qc.gate("rx", 0, qc.Angle(0)), qc.gate("ry", 0, qc.Angle(1))))
+    a, b = 0.4, -1.1
+    with jax.enable_x64(True):
+        point = jnp.array([a, b])
+        f = lambda p, gradient: qc.variance(circuit, p, 2.0 * qc.z(0), gradient=gradient)  # noqa: E731
+        gradient = jax.jit(jax.grad(f), static_argnums=1)(point, "adjoint")
+        hessian = jax.jit(jax.hessian(f), static_argnums=1)(point, "autodiff")
+    first = [4 * np.sin(2 * a) * np.cos(b) ** 2, 4 * np.cos(a) ** 2 * np.sin(2 * b)]
+    np.testing.assert_allclose(gradient, first, rtol=0, atol=1e-12)
+    mixed = -4 * np.sin(2 * a) * np.sin(2 * b)
+    second = [[8 * np.cos(2 * a) * np.cos(b) ** 2, mixed], [mixed, 8 * np.cos(a) ** 2 * np.cos(2 * b)]]
+    np.testing.assert_allclose(hessian, second, rtol=0, atol=1e-12)
+
+
 def test_reduced_density_entropy_and_fidelity():
     rng = np.random.default_rng(1)
     first, second = (oracle.random_state(rng, N) for _ in range(2))

@@ -294,7 +294,7 @@ def _loop_back(
 
     kept = [k for k, lead in enumerate(loops) if not lead[0]]
     moved = [k for k, lead in enumerate(loops) if lead[0]]
-    zeros = [jnp.zeros(shape(numbers[k], loops[k], own[k]), psi.dtype) for k in kept]
+    zeros = [jnp.zeros_like(psi, shape=shape(numbers[k], loops[k], own[k])) for k in kept]
     advancing = [prepared[k].moving for k in moved]
     slices = [
         jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if lead[0] else a for a, lead in zip(numbers, loops, strict=True)
