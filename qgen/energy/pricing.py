@@ -46,7 +46,7 @@ class CannotRun(ValueError):
 
 
 class Bill(NamedTuple):
-    """What a computation costs on a machine; arrays over draws.
+    """What a computation costs on a machine; numpy arrays over draws.
 
     Attributes:
         energy_j: energy while the machine works on it (marginal: the machine's waiting is not charged).
@@ -57,12 +57,12 @@ class Bill(NamedTuple):
         figures: what else is worth seeing: error-mitigation multiplier, physical qubits, code distance and their like.
     """
 
-    energy_j: Float[Array, "draws"]
-    time_s: Float[Array, "draws"]
-    amortised_energy_j: Float[Array, "draws"]
-    parts: dict[str, Float[Array, "draws"]]
-    values: dict[str, Float[Array, "draws"]]
-    figures: dict[str, Float[Array, "draws"]]
+    energy_j: Float[np.ndarray, "draws"]
+    time_s: Float[np.ndarray, "draws"]
+    amortised_energy_j: Float[np.ndarray, "draws"]
+    parts: dict[str, Float[np.ndarray, "draws"]]
+    values: dict[str, Float[np.ndarray, "draws"]]
+    figures: dict[str, Float[np.ndarray, "draws"]]
 
 
 def price(resources: Resources | Sequence[Resources], profile: Profile, key: Key, draws: int = DRAWS) -> Bill:
@@ -89,31 +89,41 @@ def price(resources: Resources | Sequence[Resources], profile: Profile, key: Key
     for item in items:
         _refuse(item, profile)
     names, table = _table(profile)
-    values = dict(zip(names, _draw(key, table, draws), strict=True))
-    bill = _bill(values, _counts(items), profile.kind, profile.connectivity)
-    middle = {name: float(figure[0]) for name, figure in bill.figures.items()}
-    _refuse_figures(middle, profile)
-    bill = jax.tree.map(lambda array: array[1:], bill)
-    if not bool(jnp.isfinite(bill.energy_j).all()):
-        share = float(jnp.mean(~jnp.isfinite(bill.energy_j)))
+    # One item at a time: the program is compiled once per kind of machine, however many items there are.
+    drawn = _draw(key, table, draws)
+    runs = [_bill(drawn, _counts(item), names, profile.kind, profile.connectivity) for item in items]
+    for run in runs:
+        _refuse_figures({name: float(figure[0]) for name, figure in run.figures.items()}, profile)
+    bill = jax.tree.map(lambda array: array[1:], _in_turn(runs))
+    if not np.isfinite(bill.energy_j).all():
+        share = float(np.mean(~np.isfinite(bill.energy_j)))
         raise CannotRun(f"{profile.name}: in {share:.0%} of the draws the error rate is too high for any T factory.")
     return bill._replace(values={name: bill.values[name] for name in profile.numbers})
 
 
-def _table(profile: Profile) -> tuple[list[str], Float[Array, "numbers 3"]]:
+def _in_turn(runs: Sequence[Bill]) -> Bill:
+    """The bill of one computation after the other."""
+    if len(runs) == 1:
+        return runs[0]
+    sums = jax.tree.map(lambda *arrays: sum(arrays), *runs)
+    figures = {name: np.max([run.figures[name] for run in runs], axis=0) for name in runs[0].figures}
+    return sums._replace(values=runs[0].values, figures=figures)
+
+
+def _table(profile: Profile) -> tuple[tuple[str, ...], np.ndarray]:
     """The numbers of a profile with the neutral ones filled in: one shape, so one compilation, for each kind."""
-    names = list(dict.fromkeys((*REQUIRED[profile.kind], *NEUTRAL)))
+    names = tuple(dict.fromkeys((*REQUIRED[profile.kind], *NEUTRAL)))
     rows = [
         [getattr(profile[name], end) for end in ("low", "central", "high")]
         if name in profile.numbers
         else [NEUTRAL[name]] * 3
         for name in names
     ]
-    return names, jnp.asarray(rows)
+    return names, np.asarray(rows)
 
 
-def _counts(items: Sequence[Resources]) -> dict[str, Float[Array, "items"]]:
-    return {name: jnp.asarray([float(getattr(item, name)) for item in items]) for name in ("qubits", *COUNTS)}
+def _counts(item: Resources) -> dict[str, np.ndarray]:
+    return {name: np.asarray(float(getattr(item, name))) for name in ("qubits", *COUNTS)}
 
 
 def _refuse(item: Resources, profile: Profile) -> None:
@@ -162,26 +172,30 @@ def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array
     return jax.vmap(ranges.quantile)(u, table)
 
 
-@functools.partial(jax.jit, static_argnames=("kind", "connectivity"))
-def _bill(values: Mapping[str, Array], counts: Mapping[str, Array], kind: str, connectivity: str) -> Bill:
+def _bill(
+    table: Array | np.ndarray, counts: Mapping[str, np.ndarray], names: tuple[str, ...], kind: str, connectivity: str
+) -> Bill:
+    """The bill of one computation; `table` has a row per name and a column per draw."""
+    return Bill(**jax.device_get(_costs(table, counts, names, kind, connectivity)))
+
+
+@functools.partial(jax.jit, static_argnames=("names", "kind", "connectivity"))
+def _costs(
+    table: Array, counts: Mapping[str, Array], names: tuple[str, ...], kind: str, connectivity: str
+) -> dict[str, Any]:
     model = {"gate": _gate, "anneal": _anneal, "fault_tolerant": _fault_tolerant}[kind]
-
-    def one(draw: Mapping[str, Array], item: Mapping[str, Array]) -> Any:
-        return model(draw, item, connectivity)
-
-    over_items = jax.vmap(one, in_axes=(None, 0))
-    joules, seconds, figures = jax.vmap(over_items, in_axes=(0, None))(values, counts)
-    parts = {name: part.sum(axis=1) for name, part in joules.items()}
+    values = dict(zip(names, table, strict=True))
+    parts, seconds, figures = jax.vmap(lambda draw: model(draw, counts, connectivity))(values)
     parts["calibration"] = values["calibration_share"] * sum(parts.values())
     energy = sum(parts.values(), jnp.zeros(()))
-    return Bill(
-        energy_j=energy,
-        time_s=seconds.sum(axis=1) * (1 + values["calibration_share"]),
-        amortised_energy_j=energy / values["productive_share"],
-        parts=parts,
-        values=dict(values),
-        figures={name: figure.max(axis=1) for name, figure in figures.items()},
-    )
+    return {
+        "energy_j": energy,
+        "time_s": seconds * (1 + values["calibration_share"]),
+        "amortised_energy_j": energy / values["productive_share"],
+        "parts": parts,
+        "values": values,
+        "figures": figures,
+    }
 
 
 def _power(v: Mapping[str, Array], qubits: Array, copies: Array | float = 1.0) -> Array:
@@ -300,15 +314,15 @@ def tornado(resources: Resources | Sequence[Resources], profile: Profile) -> lis
     items = [resources] if isinstance(resources, Resources) else list(resources)
     names, table = _table(profile)
     price(items, profile, jax.random.key(0), draws=1)
-    varied = jnp.eye(len(names), dtype=bool)
-    cases = jnp.concatenate([jnp.where(varied, table[None, :, end], table[None, :, 1]) for end in (0, 2)])
-    bill = _bill(dict(zip(names, cases.T, strict=True)), _counts(items), profile.kind, profile.connectivity)
+    varied = np.eye(len(names), dtype=bool)
+    cases = np.concatenate([np.where(varied, table[None, :, end], table[None, :, 1]) for end in (0, 2)])
+    bill = _in_turn([_bill(cases.T, _counts(item), names, profile.kind, profile.connectivity) for item in items])
     energy = np.asarray(bill.energy_j, dtype=float).reshape(2, -1)
     rows = [(name, float(low), float(high)) for name, low, high in zip(names, *energy, strict=True) if low != high]
     return sorted(rows, key=lambda row: -abs(np.log(max(row[2], 1e-30) / max(row[1], 1e-30))))
 
 
-def cost_usd(bill: Bill, profile: Profile) -> Float[Array, "draws"]:
+def cost_usd(bill: Bill, profile: Profile) -> Float[np.ndarray, "draws"]:
     """Machine time times the price of a machine hour.
 
     Raises:

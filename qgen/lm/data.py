@@ -34,6 +34,9 @@ LEFT_OUT = {
     "ensurepip",
 }
 """Folders of the standard library that are tests, programs or packages of others."""
+SCOPES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
+"""Fields of a syntax tree's statements that hold statements."""
 
 
 def load_corpus(
@@ -143,7 +146,7 @@ def _library() -> dict[str, tuple[str, ...]]:
     from pydoc_data import topics
 
     root = Path(sysconfig.get_path("stdlib"))
-    files = sorted(file for file in root.rglob("*.py") if not LEFT_OUT.intersection(file.relative_to(root).parts))
+    files = sorted(_sources(root))
     prose = [piece for _, topic in sorted(topics.topics.items()) for piece in readers.pieces(topic, SHORTEST, LONGEST)]
     code: list[str] = []
     if not files:
@@ -163,22 +166,40 @@ def _library() -> dict[str, tuple[str, ...]]:
     return {"prose": tuple(prose), "code": tuple(code)}
 
 
+def _sources(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            if entry.name not in LEFT_OUT and not entry.is_symlink():
+                yield from _sources(entry)
+        elif entry.suffix == ".py":
+            yield entry
+
+
+def _scopes(tree: ast.Module) -> list[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Whatever can have a docstring, outer before inner; expressions, most of a tree, are passed over."""
+    level: list[ast.AST] = [tree]
+    scopes = []
+    while level:
+        scopes += [node for node in level if isinstance(node, SCOPES)]
+        blocks = (getattr(node, name, ()) for node in level for name in BLOCKS)
+        level = [inner for block in blocks for inner in block]
+    return scopes
+
+
 def _docstrings(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
-            if len(text) >= SHORTEST:
-                yield from readers.pieces(text, SHORTEST, LONGEST)
+    for node in _scopes(tree):
+        text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
+        if len(text) >= SHORTEST:
+            yield from readers.pieces(text, SHORTEST, LONGEST)
 
 
 def _code(tree: ast.Module, source: str) -> Iterator[str]:
     lines: list[str | None] = list(source.split("\n"))  # as ast counts lines: a form feed ends none
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and ast.get_docstring(node, clean=False) is not None:
-                span = range(first.lineno - 1, first.end_lineno or first.lineno)
-                lines[span.start : span.stop] = [None] * len(span)
+    for node in _scopes(tree):
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and ast.get_docstring(node, clean=False) is not None:
+            span = range(first.lineno - 1, first.end_lineno or first.lineno)
+            lines[span.start : span.stop] = [None] * len(span)
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
