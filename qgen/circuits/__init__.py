@@ -1,26 +1,12 @@
 """Circuits: pure functions on state vectors. Structure is static, parameters are traced."""
 
 from qgen.circuits import ansatz, encodings, observables
-from qgen.circuits.circuit import (
-    Angle,
-    Circuit,
-    Conditional,
-    Measure,
-    Op,
-    Repeat,
-    Reset,
-    controlled,
-    diagonal,
-    gate,
-    matrix,
-    pauli_rotation,
-    repeat,
-    unitary,
-)
+from qgen.circuits.circuit import Circuit, Conditional, Measure, Repeat, Reset, repeat
 from qgen.circuits.counting import count
 from qgen.circuits.gates import ALIASES, GATES
 from qgen.circuits.gradients import metric_resources, metric_tensor, parameter_shift, shift_gradient, spsa
 from qgen.circuits.observables import Observable, pauli, z
+from qgen.circuits.operation import Angle, Op, controlled, diagonal, gate, matrix, pauli_rotation, unitary
 from qgen.circuits.sampling import estimate, sample, trajectory
 from qgen.circuits.statevector import (
     apply,

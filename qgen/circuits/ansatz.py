@@ -6,9 +6,10 @@ import numpy as np
 from jax.core import Tracer
 
 from qgen import check
-from qgen.circuits.circuit import Angle, Circuit, Op, gate, repeat
+from qgen.circuits.circuit import Circuit, repeat
 from qgen.circuits.gates import GATES
 from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.operation import Angle, Op, gate
 
 
 def ring(n_qubits: int, offset: int = 1) -> tuple[tuple[int, int], ...]:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Op, Repeat, Reset, gate
+from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Repeat, Reset
+from qgen.circuits.operation import Op, gate
 from qgen.resources import Resources
 
 CONNECTIVITIES = ("all", "linear", "grid", "heavy_hex")

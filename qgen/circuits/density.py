@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import circuit as circuits
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits import operation
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.noise import IDEAL, NoiseModel, channel_terms, measured_paulis, steps
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Op
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 
@@ -57,7 +58,7 @@ def apply(
         for step in steps(ops, n, model):
             columns = tuple(wire + n for wire in step.wires)
             if step.op is not None:
-                matrix = circuits.matrix(step.op, local)
+                matrix = operation.matrix(step.op, local)
                 carry = contract(contract(carry, matrix, step.wires), matrix.conj(), columns)
             else:
                 carry = contract(carry, supers[step.channel], step.wires + columns)

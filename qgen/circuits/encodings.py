@@ -8,8 +8,9 @@ import numpy as np
 
 from qgen import check
 from qgen.circuits.ansatz import ring
-from qgen.circuits.circuit import Angle, Circuit, Op, gate, repeat
+from qgen.circuits.circuit import Circuit, repeat
 from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.operation import Angle, Op, gate
 from qgen.types import Array, Float
 
 

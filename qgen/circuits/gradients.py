@@ -12,9 +12,10 @@ from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import gates
-from qgen.circuits.circuit import Angle, Circuit, Op, generator
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.counting import count
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Angle, Op, generator
 from qgen.circuits.statevector import apply, expectation, pieces
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key

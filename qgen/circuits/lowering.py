@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from qgen.circuits.circuit import Angle, Circuit, Item, Op, Repeat, generator, shift
+from qgen.circuits.circuit import Circuit, Item, Repeat, shift
 from qgen.circuits.gates import GATES
+from qgen.circuits.operation import Angle, Op, generator
 from qgen.circuits.program import ZERO, Affine, Dense, Flip, Loop, Phases, Program, Stage, Sum, Table, Turns
 
 DENSE_LIMIT = 10

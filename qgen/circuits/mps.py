@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Op
 from qgen.circuits.tensors import PAULIS, combine, complex_of, letters, several, stack, vector
 from qgen.types import Array, Complex, Float, Int, Key
 

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import circuit as circuits
+from qgen.circuits import operation
 from qgen.circuits.channels import CHANNELS, TRACE_TOLERANCE, Channel, kraus
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits.circuit import Circuit
+from qgen.circuits.gates import GATES
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Op
 from qgen.circuits.tensors import PAULIS, combine, complex_of, contract, letters, reduced, several, vector, walk
 from qgen.types import Array, Complex, Float, Key
 
@@ -57,7 +59,7 @@ class NoiseModel:
                         f"Channel `{channel.name}` acts on {channel.wires} wires and does not fit `{place}`."
                     )
         for name in self.noiseless:
-            check.one_of("noiseless", name, circuits.GATES)
+            check.one_of("noiseless", name, GATES)
         if self.readout is not None:
             matrix = np.array(self.readout, dtype=float)
             check.shape("readout", matrix, (2, 2))
@@ -207,7 +209,7 @@ def trajectories(
         draws = iter(jax.random.uniform(own_key, (sum(step.op is None for step in todo),), dtype=angles.dtype))
         for step in todo:
             if step.op is not None:
-                psi = contract(psi, circuits.matrix(step.op, local), step.wires)
+                psi = contract(psi, operation.matrix(step.op, local), step.wires)
             else:
                 mixing = model.channels[step.channel].mixes_unitaries
                 psi, factor = _jump(psi, step.wires, *terms[step.channel], next(draws), mixing)

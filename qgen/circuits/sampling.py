@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Op, Repeat, gate
+from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Repeat
 from qgen.circuits.gradients import gather_uses, occurrences, shift_plan
 from qgen.circuits.observables import Observable, Word, check_fits
+from qgen.circuits.operation import Op, gate
 from qgen.circuits.statevector import apply, pieces, probabilities
 from qgen.types import Array, Complex, Float, Int, Key
 

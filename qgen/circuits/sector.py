@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qgen import check
-from qgen.circuits.circuit import Angle, Circuit, Op, gate
+from qgen.circuits.circuit import Circuit
+from qgen.circuits.operation import Angle, Op, gate
 from qgen.types import Array, Complex, Float, Int
 
 MIXERS = ("ring", "full", "exact")

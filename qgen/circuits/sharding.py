@@ -20,10 +20,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from qgen import check
-from qgen.circuits import circuit as circuits
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits import operation
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.gates import GATES, PAULI
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Op
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 
@@ -175,7 +176,7 @@ def _evolve(circuit: Circuit, params: Array, tensor: Array, axes: Sequence[str])
         place = list(range(circuit.n_qubits))  # wire -> place; places below `depth` are mesh axes
         for position, op in enumerate(ops):
             if not op.support:
-                carry = carry * circuits.matrix(op, local_params).astype(carry.dtype).reshape(())
+                carry = carry * operation.matrix(op, local_params).astype(carry.dtype).reshape(())
             elif _is_diagonal(op):
                 carry = _diagonal(carry, op, local_params, [place[wire] for wire in op.support], axes)
             else:
@@ -183,7 +184,7 @@ def _evolve(circuit: Circuit, params: Array, tensor: Array, axes: Sequence[str])
                     if place[wire] < depth:
                         victim = _latest(place, ops[position:], op.support, depth)
                         carry = _exchange(carry, place, wire, victim, axes)
-                matrix = circuits.matrix(op, local_params)
+                matrix = operation.matrix(op, local_params)
                 carry = contract(carry, matrix, tuple(place[wire] - depth for wire in op.support))
         return _restore(carry, place, axes)
 
@@ -223,7 +224,7 @@ def _restore(tensor: Array, place: list[int], axes: Sequence[str]) -> Array:
 def _diagonal(tensor: Array, op: Op, params: Array, places: list[int], axes: Sequence[str]) -> Array:
     """Multiplies by a gate's diagonal; a global qubit picks its half of the diagonal by the device's index."""
     depth = len(axes)
-    entries = jnp.diagonal(circuits.matrix(op, params)).astype(tensor.dtype).reshape((2,) * len(places))
+    entries = jnp.diagonal(operation.matrix(op, params)).astype(tensor.dtype).reshape((2,) * len(places))
     for axis in reversed(range(len(places))):
         if places[axis] < depth:
             entries = jnp.take(entries, jax.lax.axis_index(axes[places[axis]]), axis=axis)

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.operation import Op
 from qgen.circuits.tensors import vector
 from qgen.circuits.transfer import Rule, plan
 from qgen.types import Array, Float

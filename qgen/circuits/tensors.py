@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import circuit as circuits
-from qgen.circuits.circuit import Angle, Circuit, Op, Repeat
+from qgen.circuits import operation
+from qgen.circuits.circuit import Circuit, Repeat
 from qgen.circuits.gates import PAULI
 from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.operation import Angle, Op
 from qgen.types import Array, Complex, Float
 
 Segment = Callable[[Any, tuple[Op, ...], Array], Any]
@@ -168,9 +169,9 @@ def _kind(op: Op) -> Op:
 def _matrices(kind: Op, ops: Sequence[Op], params: Array) -> Complex[Array, "entries dim dim"]:
     dtype = complex_of(params)
     if not kind.angles:
-        return circuits.matrix(kind).astype(dtype)[None]
+        return operation.matrix(kind).astype(dtype)[None]
     angles = angle_values([op.angles for op in ops], params)
-    return jax.vmap(lambda row: circuits.matrix(kind, row))(angles).astype(dtype)
+    return jax.vmap(lambda row: operation.matrix(kind, row))(angles).astype(dtype)
 
 
 def angle_values(angles: Sequence[Iterable[Angle | float]], params: Array) -> Float[Array, "ops angles"]:

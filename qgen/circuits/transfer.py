@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits import circuit as circuits
-from qgen.circuits.circuit import Angle, Op
+from qgen.circuits import operation
 from qgen.circuits.gates import word_matrix
+from qgen.circuits.operation import Angle, Op
 from qgen.circuits.tensors import angle_values, stack
 from qgen.types import Array, Float
 
@@ -106,7 +106,7 @@ def _targets(op: Op) -> tuple[tuple[tuple[int, int], ...], ...]:
     rng = np.random.default_rng(0)
     top = max((a.index + 1 for a in op.angles if isinstance(a, Angle)), default=0)
     with jax.ensure_compile_time_eval():
-        draws = [circuits.matrix(op, jnp.asarray(rng.uniform(-3, 3, top))) for _ in range(3 if top else 1)]
+        draws = [operation.matrix(op, jnp.asarray(rng.uniform(-3, 3, top))) for _ in range(3 if top else 1)]
         table = np.asarray(_transfer(jnp.stack(draws)))
     rows = []
     for column in range(table.shape[2]):

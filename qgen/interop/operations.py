@@ -9,8 +9,9 @@ from jax.core import Tracer
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Adjoint, Controlled
 
-from qgen.circuits.circuit import Angle, Circuit, Op, controlled, diagonal, matrix, pauli_rotation, unitary, value
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.gates import GATES
+from qgen.circuits.operation import Angle, Op, controlled, diagonal, matrix, pauli_rotation, unitary, value
 
 qml: Any = pennylane  # its attributes are made at run time
 

@@ -15,8 +15,9 @@ import pennylane
 from pennylane.ops import MidMeasure
 from pennylane.tape import QuantumScript
 
-from qgen.circuits.circuit import Angle, Circuit
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Angle
 from qgen.interop.operations import Convertible, convert, convertible, to_operations
 from qgen.interop.readings import Reading, evaluate, from_measurement, from_words
 from qgen.types import Array

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from qgen.circuits.circuit import Op, controlled
 from qgen.circuits.gates import GATES
+from qgen.circuits.operation import Op, controlled
 from qgen.interop.qasm_scope import Number, Rule
 
 PREFIX = "qgen_"

@@ -9,19 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qgen.circuits.circuit import (
-    Angle,
-    Circuit,
-    Conditional,
-    Item,
-    Measure,
-    Op,
-    Reset,
-    controlled,
-    matrix,
-    pauli_rotation,
-)
+from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Reset
 from qgen.circuits.gates import GATES, PAULI
+from qgen.circuits.operation import Angle, Op, controlled, matrix, pauli_rotation
 from qgen.interop.qasm_library import INCLUDES, PREFIX, STANDARD, native_u, row_rule, standard
 from qgen.interop.qasm_scope import (
     Number,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qgen.circuits.circuit import Angle, Op
+from qgen.circuits.operation import Angle, Op
 
 FUNCTIONS: dict[str, Callable[[float], float]] = {
     "sin": math.sin,

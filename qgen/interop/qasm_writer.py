@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from qgen import check
-from qgen.circuits.circuit import Angle, Circuit, Conditional, Item, Measure, Op, Reset, pauli_rotation, value
+from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Reset
 from qgen.circuits.gates import GATES
 from qgen.circuits.observables import from_matrix
+from qgen.circuits.operation import Angle, Op, pauli_rotation, value
 from qgen.interop.qasm_library import PREFIX, STANDARD
 
 HEADERS = {2: ["OPENQASM 2.0;", 'include "qelib1.inc";'], 3: ["OPENQASM 3.0;", 'include "stdgates.inc";']}

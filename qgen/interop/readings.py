@@ -22,8 +22,9 @@ from pennylane.measurements import (
 from pennylane.operation import Operator
 from pennylane.ops import LinearCombination, SProd, Sum
 
-from qgen.circuits.circuit import Circuit, Op
+from qgen.circuits.circuit import Circuit
 from qgen.circuits.observables import Observable
+from qgen.circuits.operation import Op
 from qgen.circuits.statevector import apply, entropy, expectation, marginal, reduced_density, variance
 from qgen.interop.operations import convert, convertible, is_traced
 from qgen.types import Array

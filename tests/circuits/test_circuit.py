@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from qgen import circuits as qc
-from qgen.circuits.circuit import generator, repeat
+from qgen.circuits.circuit import repeat
+from qgen.circuits.operation import generator
 from tests.circuits.oracle import pennylane_state
 
 ATOL = 2e-6

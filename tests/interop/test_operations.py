@@ -7,8 +7,8 @@ from pennylane.devices.capabilities import DeviceCapabilities
 
 from qgen import circuits as qc
 from qgen.circuits import Angle, Circuit, Conditional, Measure, Op, gate, pauli_rotation
-from qgen.circuits.circuit import matrix
 from qgen.circuits.gates import GATES
+from qgen.circuits.operation import matrix
 from qgen.interop.device import CAPABILITIES
 from qgen.interop.operations import NAMES, OTHERS, convert, convertible, to_operations
 
