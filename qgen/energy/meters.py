@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from qgen import check
 from qgen.energy import compiling
-from qgen.energy.backends import Energy, Meter, MeterUnavailable, Sample, WindowTooShort, available, open_meter
+from qgen.energy.backends import available, open_meter
+from qgen.energy.counters import Energy, Meter, MeterUnavailable, Sample, WindowTooShort
 
 __all__ = [
     "Energy",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qgen.energy import backends, compiling, meters
+from qgen.energy import backends, compiling, counters, meters
 from qgen.energy.meters import Energy, Meter, MeterUnavailable, Sample, WindowTooShort
 
 FIELDS = {
@@ -332,7 +332,7 @@ def test_zeus_missing_names_the_command(monkeypatch):
 
 def test_combined_adds_and_has_the_weakest_provenance():
     one, two = constant_power(3.0), constant_power(4.0, provenance="MODELLED", period_s=2e-3)
-    both = backends.combined(one, two)
+    both = counters.combined(one, two)
     assert both.provenance == "MODELLED"
     assert both.period_s == 2e-3
     found = meters.measure(both, lambda: time.sleep(0.03))
@@ -350,7 +350,7 @@ def test_compiling_is_not_charged_with_the_work_of_an_accelerator():
     board = constant_power(
         0.0, counter=lambda: 100 * (time.perf_counter() - start_s) + 800 * sum(busy), joules=joules, sees_cpu=False
     )
-    both = backends.combined(board, constant_power(20.0))
+    both = counters.combined(board, constant_power(20.0))
 
     def compile_and_run():
         jax.block_until_ready(jax.jit(lambda x: sum(jnp.sin(k * x) for k in range(60)))(jnp.ones(3)))
