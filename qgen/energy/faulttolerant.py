@@ -2,8 +2,9 @@
 
 The model is that of Beverland et al. (arXiv 2211.07629): Clifford gates are followed in software; every T gate,
 rotation and measurement takes one joint measurement of logical qubits on a plane; rotations are synthesised from T
-gates; T states come from the factories of Litinski (arXiv 1905.06903). All of it is arithmetic on arrays, so it works
-under `vmap` over uncertain machines.
+gates; T states come from the factories of Litinski (arXiv 1905.06903). One round of the code lasts four two-qubit gates
+(each with a move, where qubits move), two one-qubit gates and one measurement: both kinds of stabilisers are read at
+once, on ancillas of their own. All of it is arithmetic on arrays, so it works under `vmap` over uncertain machines.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Profiles: quantum machines as rows of prices with ranges, sources and grades, read from `profiles.toml`."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,12 @@ class Profile:
     def grade(self) -> str:
         """The worst grade of its numbers."""
         return max(number.grade for number in self.numbers.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that change with anything that enters a price, and with no title, note or source."""
+        numbers = sorted((name, n.low, n.central, n.high) for name, n in self.numbers.items())
+        return hashlib.sha256(repr((self.kind, self.connectivity, numbers)).encode()).hexdigest()[:8]
 
 
 SHARES = (

@@ -57,14 +57,22 @@ def test_spin_watts():
     assert profile["power_base_w"].central + 49 * profile["power_qubit_w"].central == pytest.approx(19_860, rel=1e-2)
 
 
-def test_photonic_watts_follow_the_inventory():
-    profile = SHIPPED["photonic_today"].fixed({"power_base_w": 404, "power_qubit_w": 124})
-    for photons, total in ((12, 2490), (24, 5660), (48, 15200)):
-        watts = sum(
-            profile[field].central * photons**power
-            for field, power in (("power_base_w", 0), ("power_qubit_w", 1), ("power_qubit2_w", 2))
-        )
-        assert watts == pytest.approx(total, rel=0.03)
+@pytest.mark.parametrize(("photons", "total_w", "close"), [(12, 2490, 0.002), (24, 5660, 0.08), (48, 15_200, 0.09)])
+def test_photonic_watts_follow_the_inventory(photons, total_w, close):
+    """At today's twelve photons to the printed digits; each further dozen is charged 404 W too much."""
+    profile = SHIPPED["photonic_long"]
+    units = -(-photons // profile["unit_qubits"].central)
+    watts = units * profile["power_base_w"].central + profile["power_qubit2_w"].central * photons**2
+    assert profile["power_qubit_w"].high == 0
+    assert watts == pytest.approx(total_w, rel=close)
+
+
+def test_a_fingerprint_changes_with_numbers_only():
+    profile = SHIPPED["sc_today"]
+    assert len({one.fingerprint for one in SHIPPED.values()}) == len(SHIPPED)
+    assert dataclasses.replace(profile, note="other words", title="x").fingerprint == profile.fingerprint
+    assert profile.fixed({"delay_s": 1e-4}).fingerprint != profile.fingerprint
+    assert dataclasses.replace(profile, connectivity="line").fingerprint != profile.fingerprint
 
 
 def test_fixed():
