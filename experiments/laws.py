@@ -19,8 +19,9 @@ from qgen.energy import breakeven, flops, meters, pricing, profiles, scaling, su
 from qgen.energy.breakeven import BreakEven
 from qgen.energy.profiles import Profile
 from qgen.energy.scaling import Law
+from qgen.report.draws import FACILITY
 from qgen.resources import Resources
-from qgen.types import Array, Float, Key
+from qgen.types import Array
 
 SIMULATOR = "classical/statevector"
 HEAD = "quantum/head"
@@ -154,14 +155,21 @@ def _successor_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law) -
             curve = np.array([pricing.summary(bill.energy_j) for bill in bills])
             return found_fields(found, successor.SIZES[0], successor.SIZES[-1]) | {
                 "trace": curve_fields(np.array(successor.SIZES, dtype=float), curve),
-                "note": "The documented calculation of arXiv 2605.02798's claim: one chain of ions, gates one by one.",
+                "note": "The documented calculation of arXiv 2605.02798's claim: one chain of ions, gates one by one; "
+                f"its energy lies within {successor.linearity(machine):.0%} of a line in the qubits.",
             }
 
         config = {
             **{"task": "evaluation", "machine": CLAIMANT, "rival": name, "size_name": "qubits"},
             **{"claim": float(successor.CLAIM_QUBITS), "law": _numbers(rival)},
+            **priced_with(machine),
         }
         ledger.row("breakeven", "circuit", HEAD, config, make)
+
+
+def priced_with(machine: Profile) -> dict[str, Any]:
+    """What a priced row was made with: rows of other numbers are made again."""
+    return {"profile": machine.fingerprint, "facility": list(FACILITY)}
 
 
 def _numbers(rival: Any) -> list[float]:
@@ -171,8 +179,11 @@ def _numbers(rival: Any) -> list[float]:
 def _gradient_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, settings: Settings) -> None:
     """Every machine's break-even against simulating value and gradient, found for all machines at once."""
     configs = {
-        name: {"task": "gradient", "machine": name, "rival": SIMULATOR, "size_name": "qubits", "law": _numbers(law)}
-        for name in machines
+        name: {
+            **{"task": "gradient", "machine": name, "rival": SIMULATOR, "size_name": "qubits", "law": _numbers(law)},
+            **priced_with(machine),
+        }
+        for name, machine in machines.items()
     }
     curves: dict[str, Array] = {}
     reasons: dict[str, str] = {}
@@ -180,7 +191,7 @@ def _gradient_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, se
     if not all(ledger.has("breakeven", "circuit", HEAD, config) for config in configs.values()):
         needs = {n: gradient_resources(n) for n in PRICED}
         for name, machine in machines.items():
-            wide, priced = room(machine, PRICED[-1]), []
+            wide, priced = breakeven.room(machine, PRICED[-1]), []
             for n in PRICED:
                 try:
                     bill = pricing.price(needs[n], wide, jax.random.key(0))
@@ -190,7 +201,7 @@ def _gradient_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, se
                     break
             if len(priced) >= 2:
                 curves[name] = jnp.log(jnp.stack(priced, axis=1))
-        found = against_law(jax.random.key(1), curves, PRICED, law)
+        found = breakeven.of_curves(jax.random.key(1), curves, PRICED, law)
     for name, config in configs.items():
 
         def make(name: str = name) -> dict[str, Any]:
@@ -206,53 +217,6 @@ def _gradient_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, se
             }
 
         ledger.row("breakeven", "circuit", HEAD, config, make)
-
-
-def room(profile: Profile, qubits: float) -> Profile:
-    """The machine with at least so many (logical) qubits: what limits a break-even is then its energy, not its size."""
-    most = 1e12 if profile.kind == "fault_tolerant" else max(profile["max_qubits"].central, qubits)
-    return profile.fixed({"max_qubits": most})
-
-
-def against_law(
-    key: Key, curves: Mapping[str, Float[Array, "draws sizes"]], sizes: Sequence[int], law: Law
-) -> dict[str, BreakEven]:
-    """Break-even of several machines against one law, in one compiled search.
-
-    Args:
-        key: random key for the law's draws.
-        curves: machine -> log energy at the first sizes, as many as it can run; between two of them the energy is
-            interpolated in both logarithms.
-        sizes: rising sizes.
-        law: the rival.
-
-    Returns:
-        Machine -> BreakEven; a machine's search ends at its last size.
-    """
-    if not curves:
-        return {}
-    draws = next(iter(curves.values())).shape[0]
-    logs = jnp.log(jnp.asarray(sizes, dtype=float))
-    # Beyond a machine's last size its gap is held, so that its search ends there.
-    rows = jnp.concatenate(
-        [jnp.pad(curve, ((0, 0), (0, len(sizes) - curve.shape[1])), mode="edge") for curve in curves.values()]
-    )
-    last = jnp.repeat(jnp.asarray([float(sizes[curve.shape[1] - 1]) for curve in curves.values()]), draws)
-    offset, slope = (jnp.tile(part, len(curves)) for part in scaling.sample(key, law, draws))
-
-    def quantum(n: Array) -> Array:
-        place = jnp.log(jnp.minimum(jnp.broadcast_to(n, last.shape), last))
-        return breakeven.interpolate(place, logs, rows)
-
-    def classical(n: Array) -> Array:
-        return scaling.log_energy(law.kind, offset, slope, jnp.minimum(n, last))
-
-    found = breakeven.crossing(quantum, classical, float(sizes[0]), float(sizes[-1]))
-    split = np.asarray(found.size).reshape(len(curves), draws)
-    return {
-        name: BreakEven(jnp.asarray(size), float(np.isfinite(size).mean()))
-        for name, size in zip(curves, split, strict=True)
-    }
 
 
 def found_fields(found: BreakEven, low: float, high: float) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Break-evens, tornados, inverse problem, money: what the lifecycle's rows say beyond their own sizes and machines.
 
 No flags of its own: `outlook` is called by the scripts `lifecycle` and `scaling`, with rows and machines. Every number
-goes through a record of an experiment of its own: laws, breakeven, tornado, needed, power, money, scenario.
+goes through a record of an experiment of its own: laws, breakeven, tornado, needed, power, money, processors, scenario.
+
+A record holds an arm's circuits as one sum, so what is priced here is that sum, once: circuits of several widths are
+priced as if all had the widest one's and the mean number of faults. The tornado's rows hold how far that is from the
+price of the list of circuits, which the records' own projected columns hold.
 """
 
 import dataclasses
@@ -10,29 +14,37 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments import laws
+from experiments import context, elsewhere, laws
 from experiments.laws import Settings
 from experiments.ledger import Ledger
 from qgen import record, report
-from qgen.energy import breakeven, carbon, meters, pricing, scenario
+from qgen.energy import breakeven, carbon, inverse, meters, pricing
 from qgen.energy.profiles import Profile
 from qgen.record import Record
 from qgen.report import compare, select
+from qgen.report.draws import FACILITY
+from qgen.report.select import Runs, StageFacts
 from qgen.resources import COUNTS, Resources
 from qgen.stages import STAGES
 
 MEDIAN = record.QUANTILE_LEVELS.index(0.5)
 DECIDING = ("delay_s", "reset_s", "measure_s", "gate_2q_s", "power_base_w", "power_qubit_w", "error_2q", "error_rate")
 """The numbers of a machine that the inverse problem is solved for, where the machine has them."""
+LARGEST = 1e30
+"""A break-even beyond so many times a problem's size is none."""
 SPAN = (1e-9, 1e3)
 """How far from its central value each of them is searched."""
 CLUSTER_W = 1e6
 """The claim compares a machine of tens of kW with AI clusters of MW: this is one of them."""
-BLOOM_T = {"dynamic_t": 24.69, "idle_t": 14.6, "embodied_t": 11.2}
-"""Published for one language model (Luccioni et al., arXiv 2211.02001): tonnes of CO2, of the hardware in the last."""
-YEARS = (2025, 2030, 2035, 2040, 2045)
+BLOOM_T = {"dynamic_t": 24.7, "idle_t": 14.6, "embodied_t": 11.2}
+"""Tonnes of CO2 of one language model (Luccioni et al., arXiv 2211.02001): while computing, while idle, and of making
+the hardware. The first and the sum of 50.5 are in its abstract (grade B); the second was read in a secondary page, and
+the third is what they leave (grade C)."""
+_, PUE, _ = FACILITY
+"""What a data centre draws per joule of its servers: a machine's watts contain its cooling, a meter's joules do not."""
 SETTINGS = {
     "smoke": Settings(sizes=(12, 14, 16, 18), min_time_s=0.02, draws=1000),
     "default": Settings(sizes=(6, 12, 14, 15, 16, 17, 18, 20), min_time_s=0.2, draws=4000),
@@ -48,10 +60,13 @@ class Swap(NamedTuple):
         arm: the arm.
         resources: what a quantum machine must do.
         host_j: measured energy of the part that stays classical.
-        machines: the best machine of each date, least energy first, of those that can run it.
+        machines: the best machine of each date, least energy first, of those that can run it; where none can, of those
+            that could with more qubits.
+        medians: the median energy of the list of circuits on each of them, as the rows have it; empty where none can.
         rival: the best classical arm; empty where every classical arm failed.
         rival_j: its measured energy.
         rival_s: its time.
+        quality: whether the arm is of equal quality, and its mean score less the rival's; empty without a rival.
         inputs: stands for the numbers above.
     """
 
@@ -60,9 +75,11 @@ class Swap(NamedTuple):
     resources: Resources
     host_j: float
     machines: tuple[Profile, ...]
+    medians: tuple[float, ...]
     rival: str
     rival_j: float
     rival_s: float
+    quality: Mapping[str, float]
     inputs: dict[str, Any]
 
 
@@ -79,7 +96,7 @@ def outlook(
     Args:
         rows: the lifecycle's rows; those of other experiments are passed over.
         machines: profile name -> machine.
-        out: the folder whose `records.jsonl` receives the rows.
+        out: the folder whose `records.jsonl` receives the rows; `emissions.csv` is made beside it.
         meter: the joule counter.
         preset: smoke, default or paper.
         done: key -> row that is there already; new rows are added.
@@ -90,19 +107,27 @@ def outlook(
     ledger = Ledger(out / "records.jsonl", done, preset)
     laws.circuit(ledger, meter, machines, SETTINGS[preset])
     from_rows(ledger, rows, machines)
-    supply(ledger)
+    elsewhere.of_life(ledger, rows)
+    context.published(ledger)
+    context.supply(ledger)
+    context.emissions(out / "emissions.csv", [row for row in rows if row.experiment == "lifecycle"])
     return ledger.rows
 
 
 def from_rows(ledger: Ledger, rows: Sequence[Record], machines: Mapping[str, Profile]) -> None:
-    """Tornado, inverse problem, power and money of every stage's quantum arm."""
+    """Break-even at best, tornado, inverse problem, power and money of every stage's quantum arm."""
     found = [swap for name in STAGES if (swap := swapped(rows, name, machines))]
     for swap in found:
+        for machine in swap.machines:
+            if swap.rival:
+                _needed(ledger, swap, machine)
+        if not swap.medians:
+            continue
         _tornado(ledger, swap)
         for machine in swap.machines:
             _money(ledger, swap, machine)
             if swap.rival:
-                _needed(ledger, swap, machine)
+                _at_best(ledger, swap, machine)
                 _power(ledger, swap, machine)
         shown = {machine.name for machine in swap.machines}
         for machine in machines.values():
@@ -113,13 +138,14 @@ def from_rows(ledger: Ledger, rows: Sequence[Record], machines: Mapping[str, Pro
         *("embodied", "lifecycle", "published/bloom", {}),
         lambda: {
             "metrics": BLOOM_T | {"total_t": total, "embodied_share": BLOOM_T["embodied_t"] / total},
-            "note": "arXiv 2211.02001; no maker of a quantum machine has published its embodied carbon.",
+            "note": "arXiv 2211.02001, the split read in a secondary page, grade C; no maker of a quantum machine has "
+            "published its embodied carbon.",
         },
     )
 
 
 def swapped(rows: Sequence[Record], stage: str, machines: Mapping[str, Profile]) -> Swap | None:
-    """The stage's quantum arm in the reference life; None where it has no row that ended well or no machine runs it."""
+    """The stage's quantum arm in the reference life; None where it has no row that ended well, or nothing prices it."""
     own = [row for row in rows if row.experiment == "lifecycle" and row.stage == stage]
     arms = select.arms(own, stage)
     name = STAGES[stage].swap
@@ -133,10 +159,13 @@ def swapped(rows: Sequence[Record], stage: str, machines: Mapping[str, Profile])
         values = [row.projected[machine]["energy_j"] for row in good if "energy_j" in row.projected.get(machine, {})]
         if len(values) == len(good) and _runs(resources, machines[machine]):
             medians[machine] = float(np.mean([value[MEDIAN] for value in values]))
+    asked = {name: m for name, m in machines.items() if all(name in row.projected for row in good)}
+    energies = medians or _with_room(resources, asked)
     best: dict[str, str] = {}
-    for machine in sorted(medians, key=medians.__getitem__):
+    for machine in sorted(energies, key=energies.__getitem__):
         best.setdefault(machines[machine].date, machine)
-    rival = compare.best_classical(arms, report.article()[stage])
+    facts = report.article()[stage]
+    rival = compare.best_classical(arms, facts)
     rival_rows = list(rival.ok.values()) if rival else []
     rival_j = float(np.mean([row.measured["energy_j"] for row in rival_rows])) if rival_rows else 0.0
     host_j = float(np.mean([row.host["energy_j"] if row.host else 0.0 for row in good]))
@@ -148,11 +177,30 @@ def swapped(rows: Sequence[Record], stage: str, machines: Mapping[str, Profile])
         resources,
         host_j,
         tuple(machines[machine] for machine in best.values()),
+        tuple(medians[machine] for machine in best.values()) if medians else (),
         rival.any.arm if rival else "",
         rival_j,
         float(np.mean([row.measured["time_s"] for row in rival_rows])) if rival_rows else 0.0,
+        _quality(arms[name], rival, facts) if rival else {},
         {"resources": dataclasses.asdict(resources), "rival_j": rival_j, "host_j": host_j},
     )
+
+
+def _quality(runs: Runs, rival: Runs, facts: StageFacts) -> dict[str, float]:
+    gap = np.mean([row.metrics[facts.quality.name] for row in runs.ok.values()]) - np.mean(
+        [row.metrics[facts.quality.name] for row in rival.ok.values()]
+    )
+    return {"equal_quality": float(compare.is_equal(runs, rival, facts)), "quality_gap": float(gap)}
+
+
+def _with_room(resources: Resources, machines: Mapping[str, Profile]) -> dict[str, float]:
+    """Central energy on the machines that lack nothing but qubits."""
+    found: dict[str, float] = {}
+    for name, machine in machines.items():
+        wide = breakeven.room(machine, resources.qubits)
+        if _runs(resources, wide):
+            found[name] = float(pricing.price(resources, wide.fixed(), jax.random.key(0), draws=1).energy_j[0])
+    return found
 
 
 def _runs(resources: Resources, machine: Profile) -> bool:
@@ -170,22 +218,44 @@ def _tornado(ledger: Ledger, swap: Swap) -> None:
     def make() -> dict[str, Any]:
         central = pricing.price(swap.resources, machine.fixed(), jax.random.key(0), draws=1)
         ends = pricing.tornado(swap.resources, machine)
+        median, _, _ = pricing.summary(pricing.price(swap.resources, machine, jax.random.key(0)).energy_j)
         return {
-            "metrics": {"central_j": float(central.energy_j[0])},
+            "metrics": {"central_j": float(central.energy_j[0]), "sum_over_list": median / swap.medians[0]},
             "trace": {name: [low, high] for name, low, high in ends},
         }
 
-    ledger.row("tornado", swap.stage, swap.arm, {"machine": machine.name, "inputs": swap.inputs}, make)
+    config = {"machine": machine.name, "inputs": swap.inputs, **laws.priced_with(machine)}
+    ledger.row("tornado", swap.stage, swap.arm, config, make)
+
+
+def _at_best(ledger: Ledger, swap: Swap, machine: Profile) -> None:
+    """The break-even against the best classical arm, were the machine to have a quadratic speed-up in everything."""
+
+    def make() -> dict[str, Any]:
+        price_key, building_key = jax.random.split(jax.random.key(0))
+        quantum_j = pricing.price(swap.resources, machine, price_key).energy_j
+        building = carbon.facility(building_key, pricing.DRAWS)
+        found = breakeven.at_best(jnp.asarray(quantum_j), building * swap.host_j, building * swap.rival_j)
+        fields = laws.found_fields(found, 0.0, LARGEST)
+        fields["metrics"] |= swap.quality
+        return fields | {"trace": {"curve_j": [pricing.summary(quantum_j)[0]]}}
+
+    config = {"task": "at_best", "machine": machine.name, "rival": swap.rival, "size_name": "times this size"}
+    config |= {"inputs": swap.inputs, **laws.priced_with(machine)}
+    ledger.row("breakeven", swap.stage, swap.arm, config, make)
 
 
 def _needed(ledger: Ledger, swap: Swap, machine: Profile) -> None:
     """The inverse problem: how much less energy, and which single number, or which rate or power, would do."""
+    wide = machine if swap.medians else breakeven.room(machine, swap.resources.qubits)
 
     def make() -> dict[str, Any]:
-        energy_j, time_s, power_w = _central(swap, machine)
+        energy_j, time_s, power_w, qubits = _central(swap, wide)
         executions = swap.resources.shots + swap.resources.anneals
-        budget_j = swap.rival_j - swap.host_j
+        budget_j = PUE * (swap.rival_j - swap.host_j)
         metrics = {"energy_j": energy_j, "budget_j": budget_j, "rate_hz": executions / time_s, "power_w": power_w}
+        metrics |= {"logical_qubits": float(swap.resources.qubits), "qubits": qubits}
+        metrics |= {"has_qubits": machine["max_qubits"].central}
         if budget_j <= 0:
             return {
                 "metrics": metrics,
@@ -199,19 +269,17 @@ def _needed(ledger: Ledger, swap: Swap, machine: Profile) -> None:
         }
         reasons = []
         for field in DECIDING:
-            if field not in breakeven.solvable(machine) or machine[field].central <= 0:
+            if field not in inverse.solvable(wide) or wide[field].central <= 0:
                 continue
-            today = machine[field].central
-            found = breakeven.needed(
-                swap.resources, machine, field, budget_j, best=SPAN[0] * today, worst=SPAN[1] * today
-            )
+            today = wide[field].central
+            found = inverse.needed(swap.resources, wide, field, budget_j, best=SPAN[0] * today, worst=SPAN[1] * today)
             metrics[f"today_{field}"] = today
             if np.isfinite(found.value):
                 metrics[f"needed_{field}"] = found.value
             reasons.append(found.reason)
         return {"metrics": metrics, "note": " ".join(reasons)}
 
-    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs}
+    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs, **laws.priced_with(machine)}
     ledger.row("needed", swap.stage, swap.arm, config, make)
 
 
@@ -219,8 +287,8 @@ def _power(ledger: Ledger, swap: Swap, machine: Profile) -> None:
     """Power times time: whether fewer watts than a cluster's mean less energy depends on how long the machine runs."""
 
     def make() -> dict[str, Any]:
-        _, time_s, power_w = _central(swap, machine)
-        classical_w = swap.rival_j / swap.rival_s
+        _, time_s, power_w, _ = _central(swap, machine)
+        classical_w = PUE * swap.rival_j / swap.rival_s
         return {
             "metrics": {
                 "power_w": power_w,
@@ -234,7 +302,7 @@ def _power(ledger: Ledger, swap: Swap, machine: Profile) -> None:
             }
         }
 
-    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs}
+    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs, **laws.priced_with(machine)}
     ledger.row("power", swap.stage, swap.arm, config, make)
 
 
@@ -267,50 +335,12 @@ def _money(ledger: Ledger, swap: Swap, machine: Profile) -> None:
             metrics |= {name: middle, f"{name}_low": low, f"{name}_high": high}
         return {"metrics": metrics}
 
-    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs}
+    config = {"machine": machine.name, "rival": swap.rival, "inputs": swap.inputs, **laws.priced_with(machine)}
     ledger.row("money", swap.stage, swap.arm, config, make)
 
 
-def _central(swap: Swap, machine: Profile) -> tuple[float, float, float]:
-    """Energy, time and power of the machine at its central numbers."""
+def _central(swap: Swap, machine: Profile) -> tuple[float, float, float, float]:
+    """Energy, time, power and physical qubits of the machine at its central numbers."""
     bill = pricing.price(swap.resources, machine.fixed(), jax.random.key(0), draws=1)
     energy_j, time_s = float(bill.energy_j[0]), float(bill.time_s[0])
-    return energy_j, time_s, energy_j / time_s
-
-
-def supply(ledger: Ledger, draws: int = 4000) -> None:
-    """The scenario of energy supply: a row per region, and one per storage technology with its evidence."""
-    paths = scenario.load()
-    world = next(iter(paths.intensity))
-    lead = next(iter(paths.storage.values()))
-
-    def region_row(region: str) -> dict[str, Any]:
-        found = [scenario.supply(jax.random.key(0), paths, region, year, lead, draws=draws) for year in YEARS]
-        grams = np.array([pricing.summary(g) for _, g in found])
-        joules = np.array([pricing.summary(j) for j, _ in found])
-        return {
-            "trace": {
-                "year": list(YEARS),
-                **{f"g_per_kwh{end}": grams[:, k].tolist() for k, end in enumerate(("", "_low", "_high"))},
-                **{f"j_per_j{end}": joules[:, k].tolist() for k, end in enumerate(("", "_low", "_high"))},
-            },
-            "note": f"Grid, PUE and {lead.name} storage; 2025 is published data, later years are our paths, grade D.",
-        }
-
-    def storage_row(storage: scenario.Storage) -> dict[str, Any]:
-        joules, grams = scenario.supply(jax.random.key(0), paths, world, YEARS[-1], storage, draws=draws)
-        metrics = {"round_trip": storage.round_trip.central}
-        metrics |= {"round_trip_low": storage.round_trip.low, "round_trip_high": storage.round_trip.high}
-        for name, values in (("j_per_j", joules), ("g_per_kwh", grams)):
-            middle, low, high = pricing.summary(values)
-            metrics |= {name: middle, f"{name}_low": low, f"{name}_high": high}
-        return {"metrics": metrics, "note": f"{storage.evidence}, grade {storage.round_trip.grade}"}
-
-    for region in paths.intensity:
-        ledger.row("scenario", "supply", f"region/{region}", {"storage": lead.name}, lambda r=region: region_row(r))
-    for name, storage in paths.storage.items():
-        config = {"region": world, "year": YEARS[-1]}
-        ledger.row("scenario", "supply", f"storage/{name}", config, lambda s=storage: storage_row(s))
-    for name, claim in paths.unproven.items():
-        note = f"no reproducible evidence, grade D: {claim.source}; excluded from all results"
-        ledger.row("scenario", "supply", f"storage/{name}", {}, lambda n=note: {"note": n})
+    return energy_j, time_s, energy_j / time_s, float(bill.figures["physical_qubits"][0])

@@ -12,18 +12,15 @@ Headline:  one evaluation of the successor's head breaks even with simulating it
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
-from experiments import cli, laws, outlook, tasks
+from experiments import cli, context, elsewhere, laws, outlook, tasks
 from experiments.ledger import Ledger
 from qgen import record, report
-from qgen.energy import flops, meters, profiles
-from qgen.lm import data, train, transformer
+from qgen.energy import meters, profiles
+from qgen.lm import data
 from qgen.report import select
 from qgen.stages import Artefacts
 
@@ -42,11 +39,6 @@ CHOSEN = {"smoke": ("curation",), "default": tuple(tasks.TASKS), "paper": tuple(
 SEEDS = {"smoke": 1, "default": 2, "paper": 5}
 CHARACTERS = {"smoke": (60_000, 20_000), "default": (500_000, 100_000), "paper": (1_500_000, 200_000)}
 """Characters of the first and of the second domain."""
-SHAPES = {
-    "small": (transformer.Config(vocabulary=512, context=64, width=64, depth=4, heads=4), 16),
-    "gpt2": (transformer.Config(vocabulary=50_257, context=1024, width=768, depth=12, heads=12), 8),
-}
-"""Models whose training step is counted, with the windows in a batch; only the small one is run."""
 
 
 class Plan(NamedTuple):
@@ -116,44 +108,6 @@ def corpus(preset: str) -> Artefacts:
     return tasks.artefacts(Artefacts(*data.split(prose, 0.1), *data.split(code, 0.1)))
 
 
-def processors(ledger: Ledger, meter: meters.Meter, min_time_s: float, draws: int) -> None:
-    """A training step counted and priced on other processors, and the small one measured here as a check."""
-    table = flops.load()
-    for name, (model, batch) in SHAPES.items():
-
-        def step(params: Any, windows: Any, model: transformer.Config = model) -> Any:
-            return jax.value_and_grad(train.loss)(params, model, windows[:, :-1], windows[:, 1:])
-
-        def make(name: str = name, model: transformer.Config = model, batch: int = batch) -> dict[str, Any]:
-            shapes = jax.eval_shape(lambda: transformer.init(jax.random.key(0), model))
-            windows = jax.ShapeDtypeStruct((batch, model.context + 1), jnp.int32)
-            work = flops.count(lambda params, windows: step(params, windows, model), shapes, windows)
-            prices = {entry: flops.price(work, table[entry], jax.random.key(0), draws) for entry in table}
-            levels = np.asarray(record.QUANTILE_LEVELS)
-            fields: dict[str, Any] = {
-                "metrics": {
-                    "flops": work.flops,
-                    "bytes": work.bytes,
-                    "parameters": float(sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))),
-                    "tokens": float(batch * model.context),
-                },
-                "projected": {
-                    entry: {"energy_j": np.quantile(np.asarray(price, dtype=float), levels).tolist()}
-                    for entry, price in prices.items()
-                },
-            }
-            if name == "small":
-                params = transformer.init(jax.random.key(0), model)
-                tokens = jax.random.randint(jax.random.key(1), windows.shape, 0, model.vocabulary)
-                jitted = jax.jit(lambda params, tokens: step(params, tokens, model))
-                run = meters.measure(meter, lambda: jitted(params, tokens), min_time_s=min_time_s, warm_up=True)
-                fields["measured"] = run.fields()
-            return fields
-
-        config = {"width": model.width, "depth": model.depth, "context": model.context, "batch": batch}
-        ledger.row("processors", "training", f"classical/{name}", config, make)
-
-
 def main() -> None:
     """Checks the flags, runs what is missing, writes tables and figures."""
     started = time.monotonic()
@@ -179,8 +133,8 @@ def main() -> None:
             largest += tasks.run(*arguments, start, f"standard library, {CHARACTERS[todo.preset]}", todo.seeds)
         status.update("solving for what would be needed")
         outlook.from_rows(ledger, todo.lifecycle or largest, todo.machines)
-        processors(ledger, todo.meter, settings.min_time_s, settings.draws)
-        outlook.supply(ledger)
+        elsewhere.steps(ledger, todo.meter, settings.min_time_s, settings.draws)
+        context.supply(ledger)
     report.scaling(ledger.rows, todo.out, cli.console)
     cli.console.print(
         f"{len(ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"

@@ -16,8 +16,7 @@ from experiments import laws
 from experiments.laws import Settings
 from experiments.ledger import Ledger
 from qgen import report
-from qgen.energy import breakeven, meters, pricing, scaling
-from qgen.energy.breakeven import BreakEven
+from qgen.energy import breakeven, carbon, meters, pricing, scaling
 from qgen.energy.profiles import Profile
 from qgen.energy.scaling import Law
 from qgen.lm import tokenizer, train, transformer
@@ -27,7 +26,6 @@ from qgen.report.select import Runs
 from qgen.resources import Resources
 from qgen.stages import STAGES, Artefacts
 from qgen.stages.base import plain, run_arm
-from qgen.types import Array, Float, Key
 
 LARGEST = 1e12
 """Where the search ends: a trillion documents or requests is more than anyone has."""
@@ -188,24 +186,13 @@ def _classical_law(ledger: Ledger, settings: Settings, task: Task, name: str, ar
     def make() -> dict[str, Any]:
         fields = laws.law_fields(law, sizes, energies, kept, places)
         draws = scaling.sample(jax.random.key(1), law, settings.draws)
-        logs = np.array([continued(*draws, sizes.max(), jnp.asarray(n)) for n in places], dtype=float)
+        logs = np.array([scaling.continued(*draws, sizes.max(), jnp.asarray(n)) for n in places], dtype=float)
         curve = np.array([pricing.summary(np.exp(row)) for row in logs])
         fields["trace"] |= laws.curve_fields(places, curve)
         return fields
 
     ledger.row("laws", name, arm, config, make)
     return law
-
-
-def continued(
-    offset: Float[Array, "draws"], slope: Float[Array, "draws"], largest: float, size: Array
-) -> Float[Array, "draws"]:
-    """Log energy of a classical power law; beyond the largest measured size it grows at least in proportion to size.
-
-    Every item is read at least once, so a smaller exponent, which fixed costs give a law of small sizes, cannot go on.
-    """
-    beyond = jnp.maximum(jnp.log(size) - np.log(largest), 0.0)
-    return offset + slope * (jnp.log(size) - beyond) + jnp.maximum(slope, 1.0) * beyond
 
 
 def _machine_rows(
@@ -226,25 +213,28 @@ def _machine_rows(
         machine: {
             **{"task": name, "machine": machine, "rival": rival, "size_name": task.name, "sizes": sizes.tolist()},
             **{"law": [law.offset, law.slope], "shots": [float(need.shots + need.anneals) for need in counts]},
+            **laws.priced_with(profile),
         }
-        for machine in machines
+        for machine, profile in machines.items()
     }
     lines, reasons, medians = {}, {}, {}
     if not all(ledger.has("breakeven", name, arm, config) for config in configs.values()):
         host_j = jnp.asarray([row.host["energy_j"] if row.host else 0.0 for row in rows])
         for machine, profile in machines.items():
             try:
-                wide = laws.room(profile, max(need.qubits for need in counts))
+                wide = breakeven.room(profile, max(need.qubits for need in counts))
                 energy = jnp.stack(
                     [pricing.price(n, wide, jax.random.key(0)).energy_j[: settings.draws] for n in counts], axis=1
                 )
             except pricing.CannotRun as error:
                 reasons[machine] = str(error)
                 continue
-            energy = energy + host_j[None, :]
+            # As in its rival's law, the building's part of what is measured is in it; a machine's is in its watts.
+            energy = energy + carbon.facility(jax.random.key(3), settings.draws)[:, None] * host_j[None, :]
             medians[machine] = np.median(np.asarray(energy, dtype=float), axis=0)
-            lines[machine] = power_draws(jax.random.key(2), sizes, jnp.log(energy))
-    found = against_law(jax.random.key(1), lines, law, float(sizes.min()), float(sizes.max())) if lines else {}
+            lines[machine] = scaling.power_draws(jax.random.key(2), sizes, jnp.log(energy))
+    ends = float(sizes.min()), float(sizes.max()), LARGEST
+    found = breakeven.of_power_laws(jax.random.key(1), lines, law, *ends) if lines else {}
     places = np.geomspace(sizes.min(), LARGEST, laws.CURVE)
     for machine, config in configs.items():
 
@@ -265,63 +255,3 @@ def _machine_rows(
             return fields | {"trace": laws.curve_fields(places, curve) | points}
 
         ledger.row("breakeven", name, arm, config, make)
-
-
-def power_draws(
-    key: Key, sizes: np.ndarray, log_energy: Float[Array, "draws measurements"]
-) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
-    """Power law of every draw of a machine's numbers, with what its own fit leaves open.
-
-    Args:
-        key: random key.
-        sizes: at which the machine was priced, [measurements], at least three.
-        log_energy: natural logarithm of its energy there.
-
-    Returns:
-        Offset and slope of log(energy) against log(size), one of each per draw.
-    """
-    design = np.stack([np.ones_like(sizes), np.log(sizes)], axis=1)
-    inverse = np.linalg.inv(design.T @ design)
-    central = log_energy @ jnp.asarray(design @ inverse)
-    residual = log_energy - central @ jnp.asarray(design.T)
-    freedom = sizes.size - 2
-    spread = jnp.sqrt(jnp.sum(residual**2, axis=1, keepdims=True) / freedom)
-    normal_key, chi_key = jax.random.split(key)
-    normal = jax.random.normal(normal_key, central.shape) @ jnp.asarray(np.linalg.cholesky(inverse)).T
-    chi = jnp.sum(jax.random.normal(chi_key, (central.shape[0], freedom)) ** 2, axis=1, keepdims=True)
-    offset, slope = (central + normal * spread * jnp.sqrt(freedom / chi)).T
-    return offset, slope
-
-
-def against_law(
-    key: Key,
-    lines: Mapping[str, tuple[Float[Array, "draws"], Float[Array, "draws"]]],
-    law: Law,
-    low: float,
-    largest: float,
-) -> dict[str, BreakEven]:
-    """Break-even of several machines' power laws against one measured power law, in one compiled search up to LARGEST.
-
-    Args:
-        key: random key for the law's draws.
-        lines: machine -> offset and slope of every draw.
-        law: the classical rival's.
-        low: where the search begins.
-        largest: the largest measured size, from which on the rival is `continued`.
-
-    Returns:
-        Machine -> BreakEven.
-    """
-    offset, slope = (jnp.concatenate(parts) for parts in zip(*lines.values(), strict=True))
-    draws = offset.size // len(lines)
-    c_offset, c_slope = (jnp.tile(part, len(lines)) for part in scaling.sample(key, law, draws))
-    found = breakeven.crossing(
-        lambda n: scaling.log_energy("power", offset, slope, n),
-        lambda n: continued(c_offset, c_slope, largest, n),
-        *(low, LARGEST),
-    )
-    split = np.asarray(found.size).reshape(len(lines), draws)
-    return {
-        name: BreakEven(jnp.asarray(size), float(np.isfinite(size).mean()))
-        for name, size in zip(lines, split, strict=True)
-    }

@@ -4,7 +4,7 @@ Always two: against simulating the same circuit, and against the best classical 
 The first says nothing about the second.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.energy import pricing, scaling
-from qgen.energy.profiles import ABOVE_ZERO, SHARES, Profile
+from qgen.energy import carbon, pricing, scaling
+from qgen.energy.profiles import Profile
 from qgen.energy.scaling import Law
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key
@@ -84,17 +84,11 @@ def crossing(
     return BreakEven(size, float(jnp.mean(jnp.isfinite(size))))
 
 
-def of_laws(key: Key, quantum: Law, classical: Law, low: float, high: float, draws: int = 10_000) -> BreakEven:
-    """Break-even of two measured or projected scaling laws, with the uncertainty of both fits."""
-    quantum_key, classical_key = jax.random.split(key)
-    q_offset, q_slope = scaling.sample(quantum_key, quantum, draws)
-    c_offset, c_slope = scaling.sample(classical_key, classical, draws)
-    return crossing(
-        lambda n: scaling.log_energy(quantum.kind, q_offset, q_slope, n),
-        lambda n: scaling.log_energy(classical.kind, c_offset, c_slope, n),
-        low,
-        high,
-    )
+def rival(key: Key, law: Law, draws: int) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
+    """Draws of a measured law (offset and slope) as a machine's rival: with what its data centre draws for it."""
+    law_key, building_key = jax.random.split(key)
+    offset, slope = scaling.sample(law_key, law, draws)
+    return offset + jnp.log(carbon.facility(building_key, draws)), slope
 
 
 def of_machine(
@@ -113,7 +107,7 @@ def of_machine(
         key: random key; every size is priced with the same draws.
         resources_at: size -> what the machine must do.
         profile: the machine; give it room, since a size that it cannot run ends the search.
-        classical: law of the rival.
+        classical: measured law of the rival; the facility factor is added to it.
         sizes: rising sizes at which the machine is priced; they bound the search.
         draws: draws of both.
 
@@ -127,19 +121,17 @@ def of_machine(
     priced: list[Array] = []
     for size in sizes:
         try:
-            priced.append(pricing.price(resources_at(size), profile, price_key, draws).energy_j)
+            priced.append(jnp.asarray(pricing.price(resources_at(size), profile, price_key, draws).energy_j))
         except pricing.CannotRun:
             if len(priced) < 2:
                 raise
             break
     log_sizes = jnp.log(jnp.asarray(sizes[: len(priced)], dtype=float))
     log_energy = jnp.log(jnp.stack(priced, axis=1))
-    offset, slope = scaling.sample(law_key, classical, draws)
+    offset, slope = rival(law_key, classical, draws)
 
     def quantum(n: Array) -> Array:
-        return jax.vmap(lambda x, row: jnp.interp(x, log_sizes, row))(
-            jnp.broadcast_to(jnp.log(n), (draws,)), log_energy
-        )
+        return interpolate(jnp.broadcast_to(jnp.log(n), (draws,)), log_sizes, log_energy)
 
     return crossing(
         quantum,
@@ -160,77 +152,103 @@ def interpolate(
     return (1 - share) * values[rows, left] + share * values[rows, right]
 
 
-class Needed(NamedTuple):
-    """The value that one number of a machine must have.
-
-    Attributes:
-        field: the number.
-        value: what it must be; NaN if no value is enough.
-        today: its central value in the profile.
-        reason: one sentence.
-    """
-
-    field: str
-    value: float
-    today: float
-    reason: str
+def room(profile: Profile, qubits: float) -> Profile:
+    """The machine with at least so many (logical) qubits: what limits a break-even is then its energy, not its size."""
+    most = 1e12 if profile.kind == "fault_tolerant" else max(profile["max_qubits"].central, qubits)
+    return profile.fixed({"max_qubits": most})
 
 
-def needed(
-    resources: Resources | Sequence[Resources],
-    profile: Profile,
-    field: str,
-    budget_j: float,
-    *,
-    best: float,
-    worst: float,
-) -> Needed:
-    """Solves for the value of one number at which the machine, central in all others, uses `budget_j`.
+def of_curves(
+    key: Key, curves: Mapping[str, Float[Array, "draws sizes"]], sizes: Sequence[int], classical: Law
+) -> dict[str, BreakEven]:
+    """Break-even of several machines against one law, in one compiled search.
 
     Args:
-        resources: the computation.
-        profile: the machine.
-        field: the number to solve for, such as "delay_s", "power_qubit_w" or "error_2q".
-        budget_j: energy of the classical rival.
-        best: the most favourable value to consider.
-        worst: the least favourable one; both above 0, and the energy rises from best to worst.
+        key: random key for the law's draws.
+        curves: machine -> log energy at the first sizes, as many as it can run; between two of them the energy is
+            interpolated in both logarithms.
+        sizes: rising sizes.
+        classical: measured law of the rival; the facility factor is added to it.
 
     Returns:
-        A Needed; `value` is `worst` if even that is good enough.
-
-    Raises:
-        ValueError: for a field that the machine does not have, or values that are not above 0.
+        Machine -> BreakEven; a machine's search ends at its last size.
     """
-    check.one_of("field", field, profile.numbers)
-    for name, value in (("budget_j", budget_j), ("best", best), ("worst", worst)):
-        check.positive(name, value)
-    today = profile[field].central
-
-    def energy(value: float) -> float:
-        limited = {field: min(value, 1.0) if field in SHARES else value}
-        try:
-            bill = pricing.price(resources, profile.fixed().fixed(limited), jax.random.key(0), draws=1)
-        except pricing.CannotRun:
-            return np.inf
-        return float(bill.energy_j[0])
-
-    if energy(best) > budget_j:
-        reason = f"Even {field} = {best:.3g} leaves {energy(best):.3g} J: other parts of the bill decide."
-        return Needed(field, np.nan, today, reason)
-    if energy(worst) <= budget_j:
-        return Needed(field, worst, today, f"Every value up to {field} = {worst:.3g} is good enough.")
-    left, right = np.log(best), np.log(worst)
-    for _ in range(BISECTIONS):
-        middle = (left + right) / 2
-        left, right = (middle, right) if energy(float(np.exp(middle))) <= budget_j else (left, middle)
-    value = float(np.exp(left))
-    factor = today / value if today > 0 else np.nan
-    return Needed(
-        field, value, today, f"{field} must be {value:.3g}, {factor:.3g} times less than the {today:.3g} of now."
+    if not curves:
+        return {}
+    draws = next(iter(curves.values())).shape[0]
+    logs = jnp.log(jnp.asarray(sizes, dtype=float))
+    # Beyond a machine's last size its gap is held, so that its search ends there.
+    rows = jnp.concatenate(
+        [jnp.pad(curve, ((0, 0), (0, len(sizes) - curve.shape[1])), mode="edge") for curve in curves.values()]
     )
+    last = jnp.repeat(jnp.asarray([float(sizes[curve.shape[1] - 1]) for curve in curves.values()]), draws)
+    offset, slope = (jnp.tile(part, len(curves)) for part in rival(key, classical, draws))
+
+    def quantum(n: Array) -> Array:
+        place = jnp.log(jnp.minimum(jnp.broadcast_to(n, last.shape), last))
+        return interpolate(place, logs, rows)
+
+    def simulated(n: Array) -> Array:
+        return scaling.log_energy(classical.kind, offset, slope, jnp.minimum(n, last))
+
+    return _split(crossing(quantum, simulated, float(sizes[0]), float(sizes[-1])), list(curves))
 
 
-def solvable(profile: Profile) -> list[str]:
-    """The numbers of a machine that `needed` can solve for: those that cost energy when they grow."""
-    kept = {*ABOVE_ZERO, "price_usd_per_h", "copies_share"} - {"error_rate"}
-    return [name for name in profile.numbers if name not in kept]
+def of_power_laws(
+    key: Key,
+    lines: Mapping[str, tuple[Float[Array, "draws"], Float[Array, "draws"]]],
+    classical: Law,
+    low: float,
+    largest: float,
+    high: float,
+) -> dict[str, BreakEven]:
+    """Break-even of several machines' power laws against one measured power law, in one compiled search.
+
+    Args:
+        key: random key for the law's draws.
+        lines: machine -> offset and slope of every draw.
+        classical: measured law of the rival; the facility factor is added to it.
+        low: where the search begins.
+        largest: the largest measured size, from which on the rival is `scaling.continued`.
+        high: where the search ends.
+
+    Returns:
+        Machine -> BreakEven.
+    """
+    offset, slope = (jnp.concatenate(parts) for parts in zip(*lines.values(), strict=True))
+    c_offset, c_slope = (jnp.tile(part, len(lines)) for part in rival(key, classical, offset.size // len(lines)))
+    found = crossing(
+        lambda n: scaling.log_energy("power", offset, slope, n),
+        lambda n: scaling.continued(c_offset, c_slope, largest, n),
+        *(low, high),
+    )
+    return _split(found, list(lines))
+
+
+def _split(found: BreakEven, names: Sequence[str]) -> dict[str, BreakEven]:
+    sizes = np.asarray(found.size).reshape(len(names), -1)
+    return {
+        name: BreakEven(jnp.asarray(size), float(np.isfinite(size).mean()))
+        for name, size in zip(names, sizes, strict=True)
+    }
+
+
+def at_best(
+    quantum_j: Float[Array, "draws"], host_j: Float[Array, "draws"], rival_j: Float[Array, "draws"]
+) -> BreakEven:
+    """How many times larger a problem would have to be, were the quantum part to grow as the square root of its rival.
+
+    A bound for a problem of one size: with a quadratic speed-up in all that the machine does, and in none of its
+    constants, sqrt(x) * quantum + x * host = x * rival, so x = (quantum / (rival - host))^2.
+
+    Args:
+        quantum_j: energy of the machine at this size.
+        host_j: energy of the part that stays classical, which grows as the rival does.
+        rival_j: energy of the best classical method.
+
+    Returns:
+        A BreakEven in multiples of this size; infinite where the part that stays classical is no less than the rival.
+    """
+    left = jnp.asarray(rival_j) - jnp.asarray(host_j)
+    size = jnp.where(left > 0, (jnp.asarray(quantum_j) / jnp.where(left > 0, left, 1.0)) ** 2, jnp.inf)
+    return BreakEven(size, float(jnp.mean(jnp.isfinite(size))))

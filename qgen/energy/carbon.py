@@ -17,6 +17,8 @@ GRID = Path(__file__).with_name("grid.toml")
 LIFECYCLES = Path(__file__).with_name("lifecycles.toml")
 STAGES = ("curation", "encoding", "architecture", "training", "finetuning", "deployment", "monitoring")
 JOULES_PER_KWH = 3.6e6
+FACILITY = "world"
+"""Region whose PUE stands for the data centre of everything that is measured classically."""
 ELECTRICITY = Range(0.05, 0.12, 0.3, "USD/kWh", "our assumption: industrial prices of large countries", "C")
 
 
@@ -74,6 +76,15 @@ def grams(
     pue = region.pue.quantile(jax.random.uniform(pue_key, energy.shape)) if building else jnp.ones_like(energy)
     intensity = region.intensity.quantile(jax.random.uniform(intensity_key, energy.shape))
     return energy * pue / JOULES_PER_KWH * intensity, energy * pue
+
+
+def facility(key: Key, draws: int, path: Path = GRID) -> Float[Array, "draws"]:
+    """What a data centre draws per joule of its servers, drawn from the PUE of FACILITY.
+
+    A quantum machine's watts contain its cooling and air conditioning, a meter's joules do not: whatever was measured
+    is multiplied by this before it meets what was projected.
+    """
+    return load_grid(path)[FACILITY].pue.quantile(jax.random.uniform(key, (draws,)))
 
 
 def electricity_usd(key: Key, grid_j: ArrayLike) -> Float[Array, "draws"]:
@@ -145,7 +156,8 @@ def _share(file: str, entry: str, field: str, value: dict, sources: dict[str, st
 def weight(key: Key, stage: str, draws: int = 10_000, path: Path = LIFECYCLES) -> Float[Array, "draws"]:
     """Share of a whole life's energy that a stage works on; each draw takes one published whole life at random.
 
-    A life that has no part for the stage (such as data in a fleet's split) gives no draw.
+    A life that has no part for the stage (such as data in a fleet's split) gives no draw. So the share is conditional
+    on a life that reports the stage, and the shares of all stages need not add up to one life.
 
     Args:
         key: random key.

@@ -95,6 +95,43 @@ def log_energy(kind: str, offset: Array, slope: Array, size: Array) -> Array:
     return offset + slope * (jnp.log(size) if kind == "power" else size)
 
 
+def continued(
+    offset: Float[Array, "draws"], slope: Float[Array, "draws"], largest: float, size: Array
+) -> Float[Array, "draws"]:
+    """Log energy of a classical power law; beyond the largest measured size it grows at least in proportion to size.
+
+    Every item is read at least once, so a smaller exponent, which fixed costs give a law of small sizes, cannot go on.
+    """
+    beyond = jnp.maximum(jnp.log(size) - np.log(largest), 0.0)
+    return offset + slope * (jnp.log(size) - beyond) + jnp.maximum(slope, 1.0) * beyond
+
+
+def power_draws(
+    key: Key, sizes: np.ndarray, log_energy: Float[Array, "draws measurements"]
+) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
+    """Power law of every draw of a machine's numbers, with what its own fit leaves open.
+
+    Args:
+        key: random key.
+        sizes: at which the machine was priced, [measurements], at least three.
+        log_energy: natural logarithm of its energy there.
+
+    Returns:
+        Offset and slope of log(energy) against log(size), one of each per draw.
+    """
+    design = np.stack([np.ones_like(sizes), np.log(sizes)], axis=1)
+    inverse = np.linalg.inv(design.T @ design)
+    central = log_energy @ jnp.asarray(design @ inverse)
+    residual = log_energy - central @ jnp.asarray(design.T)
+    freedom = sizes.size - 2
+    spread = jnp.sqrt(jnp.sum(residual**2, axis=1, keepdims=True) / freedom)
+    normal_key, chi_key = jax.random.split(key)
+    normal = jax.random.normal(normal_key, central.shape) @ jnp.asarray(np.linalg.cholesky(inverse)).T
+    chi = jnp.sum(jax.random.normal(chi_key, (central.shape[0], freedom)) ** 2, axis=1, keepdims=True)
+    offset, slope = (central + normal * spread * jnp.sqrt(freedom / chi)).T
+    return offset, slope
+
+
 def _x(kind: str, n: np.ndarray) -> np.ndarray:
     return np.log(n) if kind == "power" else n
 

@@ -9,7 +9,7 @@ claim, not the bill, so this is a calculation from the description, with these a
   300 us), and makes its gates one after the other, so that they, and with them the energy, grow with the qubits;
 - nobody multiplies shots to cancel errors (they trained on the noisy machine);
 - the rival is a state-vector simulator in which every gate reads and writes 2^qubits amplitudes of 16 bytes, or a law
-  that was measured.
+  that was measured; the building around it is charged too, since that around the ions is in their watts.
 
 It says nothing about the task: a logistic regression of 769 parameters solves it, and that break-even is another one.
 """
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.energy import breakeven, pricing
+from qgen.energy import breakeven, carbon, pricing
 from qgen.energy.breakeven import BreakEven
 from qgen.energy.profiles import Profile
 from qgen.energy.ranges import Range
@@ -90,7 +90,8 @@ def break_even(
     price_key, rival_key = jax.random.split(key)
     bills = [pricing.price(head(n, shots), machine(profile), price_key, draws).energy_j for n in SIZES]
     log_bills, sizes = jnp.log(jnp.stack(bills, axis=1)), jnp.asarray(SIZES, dtype=float)
-    j_per_byte = rival.quantile(jax.random.uniform(rival_key, (draws,)))
+    range_key, building_key = jax.random.split(rival_key)
+    j_per_byte = rival.quantile(jax.random.uniform(range_key, (draws,))) * carbon.facility(building_key, draws)
 
     def quantum(n: Array) -> Array:
         return breakeven.interpolate(jnp.broadcast_to(n, (draws,)), sizes, log_bills)

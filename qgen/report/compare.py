@@ -1,9 +1,9 @@
 """Every arm of a stage against the best classical arm of equal quality: ratio of energies and probability of a saving.
 
 All uncertain numbers are drawn jointly. One draw resamples the seeds that both arms share, picks one place in the
-meter's declared range (one systematic error for all readings of the machine) and one place in the profile's
-distribution (one machine for all seeds). A quantum arm costs its projected energy plus the measured host part, and
-never its simulation.
+meter's declared range (one systematic error for all readings of the machine), one facility factor (`draws` says why)
+and one place in the profile's distribution (one machine for all seeds). A quantum arm costs its projected energy plus
+the measured host part, and never its simulation. On each machine the seeds count whose circuits it can run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,17 +34,22 @@ class Projection(NamedTuple):
     """What an arm would need on one quantum machine.
 
     Attributes:
-        energy: projected energy in J with the measured host part, median with 5 % and 95 %; None where it cannot run.
+        energy: projected energy in J with the host part, median with 5 % and 95 %; None where it cannot run. It is
+            marginal: the machine is charged while it works.
+        amortised: the same with the machine's waiting charged; None where the records do not hold it.
         ratio: energy over that of the best classical arm; None where there is none.
         saves: P(less energy than the best classical arm, at equal quality).
         cheaper: P(less energy), whatever the quality.
+        seeds: how many seeds' circuits the machine can run.
         reason: why the machine cannot run it, empty otherwise.
     """
 
     energy: Interval | None = None
+    amortised: Interval | None = None
     ratio: Interval | None = None
     saves: float | None = None
     cheaper: float | None = None
+    seeds: int = 0
     reason: str = ""
 
 
@@ -207,12 +212,17 @@ def project(runs: Runs, best: Runs | None, facts: StageFacts, profile: str) -> P
     if not able.ok:
         reasons = [row.projected[profile].get("reason", "") for row in runs.ok.values() if profile in row.projected]
         return Projection(reason=reasons[0])
-    energy = statistics.summary(draws.projected(list(able.ok.values()), profile, draws.joint(len(able.ok))))
+    rows, sample = list(able.ok.values()), draws.joint(len(able.ok))
+    found = Projection(statistics.summary(draws.projected(rows, profile, sample)), seeds=len(rows))
+    if all("amortised_energy_j" in row.projected[profile] for row in rows):
+        found = found._replace(amortised=statistics.summary(draws.projected(rows, profile, sample, amortised=True)))
     if not best or not _shared(able, best):
-        return Projection(energy)
+        return found
     ratio, equal = ratio_draws(able, best, facts, profile)
     cheaper = ratio < 1
-    return Projection(energy, statistics.summary(ratio), float(np.mean(cheaper & equal)), float(np.mean(cheaper)))
+    return found._replace(
+        ratio=statistics.summary(ratio), saves=float(np.mean(cheaper & equal)), cheaper=float(np.mean(cheaper))
+    )
 
 
 def ratio_draws(runs: Runs, best: Runs, facts: StageFacts, profile: str) -> tuple[np.ndarray, np.ndarray]:

@@ -49,8 +49,8 @@ def energy(stages: Sequence[StageTable]) -> "Figure":
     axes.set_ylim(float(tops[-1]) - 0.3, -0.7)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", linewidth=0.3, color="#E0E0E0")
-    axes.margins(x=0.08)
-    axes.set_xlabel("energy (J); bars: range of the meter, or 5 % to 95 % of the projection")
+    axes.margins(x=0.12)
+    axes.set_xlabel("energy (J); bars: range of the meter (without building), or 5 % to 95 % of the projection")
     _legend(made, _family_handles(stages) + _date_handles(stages), columns=5)
     return made
 
@@ -164,9 +164,11 @@ def curves(records: Sequence[Record]) -> "Figure | None":
     panels = list(dict.fromkeys((record.stage, name) for record in traced for name in record.trace))
     if not panels:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     columns = 2
     count = -(-len(panels) // columns)
-    made = style.figure(0.3 + 2.0 * count)
+    made = style.figure(0.3 + 1.5 * count)
     grid = made.subplots(count, columns, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.axis("off")
@@ -186,7 +188,9 @@ def curves(records: Sequence[Record]) -> "Figure | None":
             axes.fill_between(steps, stack.min(axis=0), stack.max(axis=0), color=colour, alpha=0.15, linewidth=0)
         axes.set_title(f"{stage}: {name}")
         axes.set_xlabel("step")
-        axes.legend()
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        # Beside the curves: no place among them is free in every panel.
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, fontsize=5.5, handlelength=1.6)
     return made
 
 

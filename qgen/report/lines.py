@@ -13,6 +13,7 @@ DATES = {"today": "today", "mid": "mid-term", "long": "long-term", "": "undated"
 UNEQUAL = "†"
 CLAIM = "the article says"
 _PROJECTED = ("quantum machine", "projected energy", "ratio to best classical", "P(saves)")
+_BOTH = ("projected energy, marginal", "projected energy, amortised")
 
 
 def lifecycle(tables: Sequence[StageTable], notes: Sequence[str] = ()) -> Table:
@@ -56,18 +57,44 @@ def use(tables: Sequence[StageTable]) -> Table:
 
 
 def profiles(tables: Sequence[StageTable]) -> Table:
-    """Every arm with a quantum part on every machine."""
+    """Every arm with a quantum part on every machine, marginal and amortised side by side."""
     groups = []
     for number, table in enumerate(tables, start=1):
-        rows = [
-            (arm.arm, *_projection(arm, name, projection))
-            for arm in table.arms
-            for name, projection in arm.projections.items()
-        ]
+        rows = []
+        for arm in table.arms:
+            for name, projection in arm.projections.items():
+                machine, energy, *rest = _projection(arm, name, projection)
+                rows.append((arm.arm, machine, energy, _amortised(projection), *rest))
         if rows:
             groups.append(Group(heading(number, table), "", rows))
-    caption = "Projected energy of every arm with a quantum part on every machine, with its measured host part"
-    return Table(caption, ("arm", *_PROJECTED), groups, "stage")
+    caption = "Projected energy of every arm with a quantum part on every machine, with its host part"
+    machine, _, *rest = _PROJECTED
+    return Table(caption, ("arm", machine, *_BOTH, *rest), groups, "stage")
+
+
+def amortised(tables: Sequence[StageTable]) -> Table:
+    """The quantum arms on the best machine of each date: charged while it works, and with its waiting."""
+    groups = []
+    for number, table in enumerate(tables, start=1):
+        rows = []
+        for arm in table.arms:
+            if arm.family == "quantum":
+                machines = best_by_date(dict(arm.projections))
+                names = (arm.arm, *("",) * len(machines))
+                rows += [
+                    (title, name, words.si_interval(projection.energy, "J"), _amortised(projection))
+                    for title, (name, projection) in zip(names, machines, strict=False)
+                    if projection.energy
+                ]
+        if rows:
+            groups.append(Group(heading(number, table), "", rows))
+    caption = "Projected energy of the quantum arms, charged while the machine works and with its waiting"
+    notes = [
+        "Marginal: the machine's energy while it works on the arm. Amortised: over its productive share, since it "
+        "draws about as much when it waits. Both with the host part. Ratios and P(saves) use the marginal energy, the "
+        "lesser of the two; classical energy is likewise charged while it works."
+    ]
+    return Table(caption, ("arm", "quantum machine", *_BOTH), groups, "stage", notes=notes if groups else ())
 
 
 def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
@@ -125,7 +152,8 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     notes = [f"{row.facts.title}: {row.reason}" for row in found]
     notes.append(
         "In brackets the earliest and latest time scale and the lowest and highest potential that the intervals allow. "
-        "Thresholds: qgen/report/thresholds.toml. Stage shares from: " + "; ".join(sources) + "."
+        "Thresholds: qgen/report/thresholds.toml. Stage shares from: " + "; ".join(sources) + ". A published share is "
+        "that of the lives that report a part for the stage, so the shares need not add up to one life."
     )
     return Table("The article's table recomputed", header, [Group("", "", rows)], notes=notes if found else ())
 
@@ -198,6 +226,10 @@ def _projection(arm: Comparison, name: str, projection: Projection) -> tuple[str
     mark = "" if arm.equal or projection.ratio is None else f" {UNEQUAL}"
     saves = "" if projection.saves is None else words.probability(projection.saves)
     return (name, words.si_interval(projection.energy, "J"), _ratio(projection.ratio) + mark, saves)
+
+
+def _amortised(projection: Projection) -> str:
+    return words.si_interval(projection.amortised, "J") if projection.amortised else ""
 
 
 def _no_machine(life: Life) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 from qgen.record import Record
 from qgen.report import words
 from qgen.report.compare import StageTable
+from qgen.report.draws import FACILITY
 from qgen.report.lines import UNEQUAL
 
 
@@ -20,7 +21,10 @@ def footnotes(records: Sequence[Record], tables: Sequence[StageTable]) -> list[s
     ok = [record for record in records if record.status == "ok"]
     return [
         note
-        for note in [*_reading(tables), *_failures(tables), *_machine(records), *_meter(ok), *_profiles(ok)]
+        for note in [
+            *(*_reading(tables), *_fewer(tables), *_failures(tables)),
+            *(*_machine(records), *_meter(ok), *_profiles(ok)),
+        ]
         if note
     ]
 
@@ -33,15 +37,40 @@ def _reading(tables: Sequence[StageTable]) -> list[str]:
         "Quality: mean over seeds with 95 % interval (Student's t). Measured energy: mean over seeds, in brackets the "
         "range that the meter declares. Compilation is not in it. Simulation: what simulating the quantum part cost "
         "this machine; it is no estimate of a quantum machine's energy and enters no ratio.",
-        "Projected energy: median [5 %, 95 %] over the ranges of the machine's numbers, with the measured host part. "
-        "A machine is charged while it works, not while it waits. Its cooling is in its watts; no PUE is added to "
-        "measured energy. Shown is the machine of each date that most likely saves energy; all machines are in "
-        "tables/profiles.",
+        "Projected energy: median [5 %, 95 %] over the ranges of the machine's numbers, with the host part. A machine "
+        "is charged while it works, not while it waits (tables/amortised has both). Shown is the machine of each date "
+        "that most likely saves energy; all machines are in tables/profiles.",
+        "Boundary: a machine's watts contain its cooling and air conditioning, a meter's joules do not. So the "
+        "measured column is as the meter read it, and in projected energy, ratios and P(saves) everything measured "
+        f"counts {FACILITY[1]:g} times [{FACILITY[0]:g}, {FACILITY[2]:g}] (PUE of data centres, one draw for all "
+        "rows), and nothing projected does.",
         "Ratio: over the classical arm of least energy whose quality is not below the best classical one by more than "
-        f"the margin ({margins}). P(saves): probability that the arm needs less energy at equal quality, over joint "
-        "draws of seeds, meter range and machine. "
+        f"the margin ({margins}). {_rivals(tables)}P(saves): probability that the arm needs less energy at equal "
+        "quality, over joint draws of seeds, meter range, facility factor and machine. "
         f"{UNEQUAL} not of equal quality: the ratio compares unequal work.",
     ]
+
+
+def _rivals(tables: Sequence[StageTable]) -> str:
+    """Who may be the best classical arm, where the table shows arms that run classically and may not."""
+    controls = {arm.arm for table in tables for arm in table.arms if arm.family == "control" and not arm.simulated}
+    return "A control is never the best classical arm, even where it runs classically. " if controls else ""
+
+
+def _fewer(tables: Sequence[StageTable]) -> list[str]:
+    """Machines on which only some seeds' circuits run: their means are over those seeds."""
+    few: dict[str, list[str]] = {}
+    for table in tables:
+        for arm in table.arms:
+            for name, projection in arm.projections.items():
+                if projection.energy and projection.seeds < len(arm.seeds):
+                    few.setdefault(f"{table.name} {arm.arm}", []).append(
+                        f"{name} {projection.seeds} of {len(arm.seeds)}"
+                    )
+    if not few:
+        return []
+    listed = "; ".join(f"{arm}: {', '.join(names)}" for arm, names in few.items())
+    return [f"Projected over the seeds whose circuits the machine can run, which are fewer than were run: {listed}."]
 
 
 def _failures(tables: Sequence[StageTable]) -> list[str]:
@@ -60,12 +89,15 @@ def _machine(records: Sequence[Record]) -> list[str]:
         f"{name} {', '.join(sorted({str(version[name]) for version in versions if name in version}))}"
         for name in dict.fromkeys(name for version in versions for name in version)
     )
-    commits = ", ".join(dict.fromkeys(str(row.get("commit", "unknown"))[:12] for row in rows))
+    commits = list(dict.fromkeys(str(row.get("commit", "unknown"))[:12] for row in rows))
     dirty = " with uncommitted changes" if any(row.get("dirty", True) for row in rows) else ""
     seeds = sorted({record.seed for record in records})
+    mixed = f"Rows of {len(commits)} commits are in one table: what changed between them may be in its numbers."
     return [
+        mixed if len(commits) > 1 else "",
         f"Hardware: {_values(rows, 'device')}, {_values(rows, 'cores')} cores. Python {_values(rows, 'python')}; "
-        f"{listed}. Commit {commits}{dirty}. Preset {records[0].preset}, seeds {', '.join(map(str, seeds))}."
+        f"{listed}. Commit {', '.join(commits)}{dirty}. Preset {records[0].preset}, "
+        f"seeds {', '.join(map(str, seeds))}.",
     ]
 
 
@@ -96,9 +128,14 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _profiles(ok: Sequence[Record]) -> list[str]:
-    names = dict.fromkeys(name for record in ok for name in record.projected)
-    if not names:
+    found: dict[str, set[str]] = {}
+    for record in ok:
+        for name, entry in record.projected.items():
+            found.setdefault(name, set()).add(entry.get("fingerprint", ""))
+    if not found:
         return []
+    stale = [name for name, fingerprints in found.items() if len(fingerprints) > 1]
     return [
-        f"Quantum machines, whose numbers, sources and grades are in qgen/energy/profiles.toml: {', '.join(names)}."
+        f"Quantum machines, whose numbers, sources and grades are in qgen/energy/profiles.toml: {', '.join(found)}.",
+        f"Priced with different numbers in different rows, which do not compare: {', '.join(stale)}." if stale else "",
     ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from qgen.record import Record
 from qgen.report import outlook_tables, select, style, verdict
+from qgen.report.draws import FACILITY
 from qgen.report.verdict import Thresholds, Verdict
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ def _words(axes: "Axes", grid: Sequence[Sequence[str]], colours: Mapping[str, st
         for column, word in enumerate(grid[row]):
             if word == claim:
                 axes.plot(column, row, marker="o", color="black", markersize=2.5)
+    for row in range(1, len(grid)):
+        axes.axhline(row - 0.5, color="white", linewidth=1.0)
+    if len(words := {word for row in grid for word in row}) == 1:
+        # A field of one colour looks like a fault of the figure unless it is said.
+        middle = ((len(grid[0]) - 1) / 2, (len(grid) - 1) / 2)
+        axes.text(
+            *middle,
+            f"{words.pop()} at every threshold",
+            ha="center",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.4"},
+        )
     axes.tick_params(length=0)
     handles = [
         Patch(facecolor=colour, edgecolor="#888888", linewidth=0.4, label=word) for word, colour in colours.items()
@@ -154,7 +167,7 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
         measured = rivals[stage, shown[0].config["rival"], task]
         fitted = np.array(measured.trace["fitted"]) > 0
         points = np.array([measured.trace["size"], measured.trace["energy_j"]])[:, fitted]
-        laws = [_law(measured.arm, "classical", measured, points)]
+        laws = [_in_its_building(_law(measured.arm, "classical", measured, points))]
         for row in shown:
             date = select.date(row.config["machine"])
             # What was priced is no extrapolation; a power law through priced sizes is one beyond them.
@@ -178,6 +191,18 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
             made.axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
         made.axes[0].set_title(title)
         yield f"break_even_{task}", made
+
+
+def _in_its_building(law: Law) -> Law:
+    """A measured law with the facility factor, so that it crosses a machine's where the break-even is."""
+    _, factor, _ = FACILITY
+    return law._replace(
+        label=f"{law.label} × {factor:g} (PUE)",
+        central=factor * law.central,
+        low=factor * law.low,
+        high=factor * law.high,
+        points=law.points * np.array([[1.0], [factor]]),
+    )
 
 
 def _law(label: str, family: str, row: Record, points: np.ndarray) -> Law:

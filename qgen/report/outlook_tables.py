@@ -5,17 +5,24 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qgen.record import QUANTILE_LEVELS, Record
-from qgen.report import select, words
+from qgen.record import Record
+from qgen.report import context_tables, select, words
+from qgen.report.context_tables import interval, title
 from qgen.report.statistics import Interval
 from qgen.report.tables import Group, Table
 
-EXPERIMENTS = ("laws", "breakeven", "needed", "tornado", "power", "money", "embodied", "processors", "scenario")
+EXPERIMENTS = (
+    *("laws", "breakeven", "needed", "tornado", "power", "money", "embodied", "processors", "published", "scenario"),
+)
+AT_BEST = "at_best"
+"""The task of a break-even that is computed from a problem of one size."""
 TITLES = {
     ("circuit", "evaluation"): "One evaluation of the successor's head, against simulating it (arXiv 2605.02798)",
     ("circuit", "gradient"): "Value and gradient of the same head, against simulating it",
 }
 """Headings of circuits; a stage's own heading names its quantum arm and the best classical one."""
+FEW = 10_000
+"""Counts below this are written out."""
 RANKED = 3
 """Numbers of a machine that the tornado's table names per stage."""
 
@@ -30,8 +37,9 @@ def tables(records: Iterable[Record], facts: Mapping[str, select.StageFacts]) ->
         "tornado": tornado(rows["tornado"], facts),
         "power": power(rows["power"], facts),
         "money": money(rows["money"], rows["embodied"], facts),
-        "processors": processors(rows["processors"]),
-        "scenario": supply(rows["scenario"]),
+        "processors": context_tables.processors(rows["processors"], facts),
+        "published": context_tables.published(rows["published"]),
+        "scenario": context_tables.supply(rows["scenario"]),
     }
     return {name: table for name, table in made.items() if any(group.rows for group in table.groups)}
 
@@ -94,21 +102,30 @@ def break_evens(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) 
     header = ("machine", "against", "break-even size", "share of draws", "equal quality", "published")
     notes = [
         "Break-even sizes with 5 % and 95 % quantiles over the ranges of machine and law; of several machines the best "
-        "of each date is shown, all are in the records. Share of draws: how many reach a break-even in the search."
+        "of each date is shown, all are in the records. Share of draws: how many reach a break-even in the search. "
+        "What was measured counts with its data centre's facility factor, as a machine's watts hold its cooling."
     ]
-    return Table("Break-even sizes", header, groups, notes=notes if groups else ())
+    if any(row.config["task"] == AT_BEST for row in rows):
+        notes.append(
+            "Times this size: a bound in favour of the machine, from this one size. Were its energy to grow only as "
+            "the square root of the best classical arm's (a quadratic speed-up in all it does), and its host part as "
+            "that arm's, the problem would have to be so many times larger than here. Never: the host part alone uses "
+            "more than that arm."
+        )
+    return Table("Break-even sizes", header, groups, "what", notes=notes if groups else ())
 
 
 def crossing(row: Record) -> str:
     """A break-even in words."""
     m = row.metrics
     end = words.significant(m["searched_high"])
+    at_best = row.config["task"] == AT_BEST
     if "size" not in m:
         some = f" (5 % below {words.significant(m['size_low'])})" if "size_low" in m else ""
-        return f"never up to {end}{some}"
+        return f"never{'' if at_best else f' up to {end}'}{some}"
     if m["size"] == m["searched_low"]:
         return f"from {words.significant(m['size'])} on"
-    high = words.significant(m["size_high"]) if "size_high" in m else f"beyond {end}"
+    high = words.significant(m["size_high"]) if "size_high" in m else "never" if at_best else f"beyond {end}"
     return f"{words.significant(m['size'])} [{words.significant(m['size_low'])}, {high}]"
 
 
@@ -139,7 +156,7 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
         for row in own:
             m = row.metrics
             if m["budget_j"] <= 0:
-                cells.append((row.config["machine"], row.note, *("",) * 5))
+                cells.append((row.config["machine"], row.note, *("",) * 6))
                 continue
             single = [
                 f"{name} {words.significant(m[f'needed_{name}'])} (now {words.significant(m[f'today_{name}'])})"
@@ -154,15 +171,33 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
                     words.significant(m["factor"]),
                     f"{words.si(m['rate_hz'], 'Hz')} to {words.si(m['needed_rate_hz'], 'Hz')}",
                     f"{words.si(m['power_w'], 'W')} to {words.si(m['needed_power_w'], 'W')}",
+                    _qubits(m),
                     "; ".join(single) or "none alone is enough",
                 )
             )
-        groups.append(Group(f"{_title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
+        groups.append(Group(f"{title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
     header = (
         *("machine", "energy now", "to spend", "times too much"),
-        *("shot rate at the same watts", "watts at the same rate", "single number"),
+        *("shot rate at the same watts", "watts at the same rate", "qubits (logical)", "single number"),
     )
-    return Table("What a machine would need, all other numbers central", header, groups)
+    notes = [
+        "Each column alone would bring the energy down to what there is to spend: the best classical arm's less the "
+        "host part's, with their data centre's facility factor. Where a machine has too few qubits, the row shows one "
+        "that has enough and is the same in everything else."
+    ]
+    return Table(
+        "What a machine would need, all other numbers central", header, groups, "stage", notes=notes if groups else ()
+    )
+
+
+def _qubits(metrics: Mapping[str, float]) -> str:
+    has, needs = metrics["has_qubits"], metrics["qubits"]
+    short = f", has {_count(has)}" if needs > has else ""
+    return f"{_count(needs)} ({_count(metrics['logical_qubits'])}){short}"
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number < FEW else words.si(number, "", 3).strip()
 
 
 def widths(row: Record) -> list[tuple[str, float, float, float]]:
@@ -182,7 +217,7 @@ def tornado(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> T
         named = [f"{name} × {words.significant(width)}" for name, _, _, width in found[:RANKED]]
         named += [""] * (RANKED - len(named))
         energy = words.si(row.metrics["central_j"], "J")
-        cells.append((_title(row.stage, facts), f"{row.arm} on {row.config['machine']}", energy, *named))
+        cells.append((title(row.stage, facts), f"{row.arm} on {row.config['machine']}", energy, *named))
     ranking = sorted(factors, key=lambda name: -sum(factors[name]))
     total = max(len(rows), 1)
     ranked = [
@@ -199,7 +234,13 @@ def tornado(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> T
     notes = [
         "Width: energy with the number at one end of its published range over that at the other, all others central."
     ]
-    return Table("Which number of a machine decides", header, groups, notes=notes if cells else ())
+    if shares := [row.metrics["sum_over_list"] for row in rows if "sum_over_list" in row.metrics]:
+        notes.append(
+            "Priced here, and in the tables of needs, money and power, is the sum of an arm's circuits, since records "
+            f"hold no list of them; its median is {words.significant(min(shares))} to {words.significant(max(shares))} "
+            "times that of the list, which all other tables show."
+        )
+    return Table("Which number of a machine decides", header, groups, "ranking", notes=notes if cells else ())
 
 
 def power(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Table:
@@ -219,16 +260,17 @@ def power(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Tab
             )
             for row in own
         ]
-        groups.append(Group(f"{_title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
+        groups.append(Group(f"{title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
     header = (
         *("machine", "its power", "its time", "power here", "time here", "power ratio", "time ratio"),
         "time ratio that cancels a cluster of 1 MW",
     )
     notes = [
-        "Energy is power times time: against a cluster of 1 MW a machine saves only while it runs less than the last "
+        "Power here: with its data centre's facility factor. Energy is power times time: against a cluster of 1 MW a "
+        "machine saves only while it runs less than the last "
         "column's number of times longer than the cluster."
     ]
-    return Table("Power is not energy", header, groups, notes=notes if groups else ())
+    return Table("Power is not energy", header, groups, "stage", notes=notes if groups else ())
 
 
 def money(rows: Sequence[Record], embodied: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Table:
@@ -241,14 +283,14 @@ def money(rows: Sequence[Record], embodied: Sequence[Record], facts: Mapping[str
                 _usd(row, "electricity_usd"),
                 _usd(row, "machine_usd") if "machine_usd" in row.metrics else "no published price",
                 _usd(row, "classical_electricity_usd"),
-                words.si_interval(_interval(row, "co2_g"), "g"),
-                words.si_interval(_interval(row, "classical_co2_g"), "g"),
+                words.si_interval(interval(row, "co2_g"), "g"),
+                words.si_interval(interval(row, "classical_co2_g"), "g"),
             )
             for row in own
             if row.metrics
         ]
         if cells:
-            groups.append(Group(f"{_title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
+            groups.append(Group(f"{title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
     header = (
         *("machine", "its electricity (USD)", "its hours (USD)", "electricity here (USD)"),
         *("its CO2, world grid", "CO2 here, world grid"),
@@ -258,59 +300,11 @@ def money(rows: Sequence[Record], embodied: Sequence[Record], facts: Mapping[str
         f"{words.significant(row.metrics['total_t'], 3)} t of BLOOM ({row.note.rstrip('.')})."
         for row in embodied
     ]
-    return Table("Money and carbon", header, groups, notes=notes if groups else ())
-
-
-def processors(rows: Sequence[Record]) -> Table:
-    """Classical work on other hardware: counted operations times published energies per operation."""
-    groups = []
-    middle, low, high = (QUANTILE_LEVELS.index(level) for level in (0.5, 0.05, 0.95))
-    for row in rows:
-        m = row.metrics
-        cells = []
-        if row.measured:
-            ends = Interval(*(row.measured[name] for name in ("energy_j", "energy_low_j", "energy_high_j")))
-            digits = 3 if row.measured["provenance"] == "MEASURED" else 2
-            cells.append(("this machine", words.si_interval(ends, "J", digits), row.measured["provenance"]))
-        for name, entry in row.projected.items():
-            quantiles = entry["energy_j"]
-            ends = Interval(quantiles[middle], quantiles[low], quantiles[high])
-            cells.append((name, words.si_interval(ends, "J"), "PROJECTED"))
-        size = f"{words.significant(m['parameters'], 3)} parameters, {m['tokens']:g} tokens"
-        work = f"{words.si(m['flops'], 'FLOP')}, {words.si(m['bytes'], 'B')}"
-        groups.append(Group(f"Training step of {size}: {work}", "", cells))
-    return Table("Energy of classical work on other hardware", ("processor", "energy", "provenance"), groups)
-
-
-def supply(rows: Sequence[Record]) -> Table:
-    """Grams of CO2 per kWh at the machine by region and year, and what storage technologies cost."""
-    regions = [row for row in rows if row.arm.startswith("region/")]
-    storages = [row for row in rows if row.arm.startswith("storage/")]
-    if not regions:
-        return Table("", (), [])
-    years = regions[0].trace["year"]
-    cells = [
-        (
-            row.arm.removeprefix("region/"),
-            *(
-                words.plain_interval(Interval(*(row.trace[f"g_per_kwh{end}"][place] for end in ("", "_low", "_high"))))
-                for place in range(len(years))
-            ),
-        )
-        for row in regions
-    ]
-    stored = []
-    for row in storages:
-        if not row.metrics:
-            stored.append((row.arm.removeprefix("storage/"), row.note, *("",) * (len(years) - 1)))
-            continue
-        trip = words.plain_interval(_interval(row, "round_trip"))
-        grid = words.plain_interval(_interval(row, "j_per_j"), 3)
-        line = (row.arm.removeprefix("storage/"), f"round trip {trip}", f"J per J {grid}", row.note)
-        stored.append((*line, *("",) * (len(years) + 1 - len(line))))
-    header = ("region or storage", *(f"{year:.0f} (g/kWh)" for year in years))
-    groups = [Group("Grid, data centre and storage together", "", cells), Group("Storage in the last year", "", stored)]
-    return Table("Scenario of energy supply", header, groups, notes=list(dict.fromkeys(row.note for row in regions)))
+    notes.append(
+        "What is measured here pays for its building (PUE of the world in qgen/energy/grid.toml); a machine does not, "
+        "whose watts hold its cooling."
+    )
+    return Table("Money and carbon", header, groups, "stage", notes=notes if groups else ())
 
 
 def grouped(rows: Sequence[Record], *names: str) -> dict[tuple, list[Record]]:
@@ -321,14 +315,6 @@ def grouped(rows: Sequence[Record], *names: str) -> dict[tuple, list[Record]]:
     return found
 
 
-def _title(stage: str, facts: Mapping[str, select.StageFacts]) -> str:
-    return facts[stage].title if stage in facts else stage
-
-
-def _interval(row: Record, name: str) -> Interval:
-    return Interval(row.metrics[name], row.metrics[f"{name}_low"], row.metrics[f"{name}_high"])
-
-
 def _usd(row: Record, name: str) -> str:
-    found = _interval(row, name)
+    found = interval(row, name)
     return words.significant(found.central) if np.ptp(found) == 0 else words.plain_interval(found)

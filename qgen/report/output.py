@@ -63,10 +63,10 @@ def write(records: Iterable[Record], out: Path, console: "Console | None", stage
     with console.status("drawing tables and figures"):
         write_tables(found, out / "tables")
         write_figures(found, out / "figures")
-    used = lines.use(found.stages)
     tables.show(lines.lifecycle(found.stages, found.notes), console)
-    if used.groups:
-        tables.show(used, console)
+    for table in (lines.use(found.stages), lines.amortised(found.stages)):
+        if table.groups:
+            tables.show(table, console)
     tables.show(lines.bottom_line(found.lives, found.stages), console)
     tables.show(lines.verdicts(found.verdicts), console)
     show_outlook(found.outlook, found.facts, console)
@@ -80,9 +80,9 @@ def scaling(rows: Sequence[Record], out: Path, console: "Console | None", facts:
         show_outlook(rows, facts, console, (*SHOWN, *ALSO_SHOWN))
 
 
-SHOWN = ("breakeven", "tornado")
+SHOWN = ("breakeven", "tornado", "processors")
 """Tables of the outlook that the lifecycle prints; all are written."""
-ALSO_SHOWN = ("laws", "needed", "power", "money", "processors", "scenario")
+ALSO_SHOWN = ("laws", "needed", "power", "money", "scenario")
 
 
 def show_outlook(
@@ -119,6 +119,7 @@ def write_tables(found: Study, folder: Path) -> None:
     made = {
         "lifecycle": lines.lifecycle(found.stages, found.notes),
         "profiles": lines.profiles(found.stages),
+        "amortised": lines.amortised(found.stages),
         "use": lines.use(found.stages),
         "bottom_line": lines.bottom_line(found.lives, found.stages),
         "verdict": lines.verdicts(found.verdicts),

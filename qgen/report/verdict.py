@@ -80,9 +80,11 @@ class Verdict(NamedTuple):
         best: date -> the arm and machine most likely to save energy; dates on which nothing runs are missing.
         scale: the computed time scale, its earliest and its latest reading.
         share: the stage's share of a life's energy: what a method that costs nothing would save.
-        saving: share of a life's energy that is saved, negative where more is spent; None where nothing runs.
+        saving: share of a life's energy that is saved, negative where more is spent; None where nothing runs, which
+            saves nothing.
         potential: the computed potential, its lowest and its highest reading.
-        scale_agrees: "agree", "disagree" or "undecided" with the article's time scale.
+        scale_agrees: "agree", "disagree" or "undecided" with the article's time scale; "undecided" where no quantum
+            arm was priced on any machine.
         potential_agrees: the same for the potential.
         reason: one sentence.
     """
@@ -130,6 +132,7 @@ def verdict(rows: Sequence[Record], table: StageTable, share: Share, rules: Thre
         saving = _saving(rows, table, deciding, share)
     ends = (saving.central, saving.low, saving.high) if saving else (0.0, 0.0, 0.0)
     found = (potential(ends[0], rules), potential(ends[1], rules), potential(ends[2], rules))
+    known = bool(best) or bool(_refusal(table))
     return Verdict(
         table.name,
         table.facts,
@@ -138,8 +141,8 @@ def verdict(rows: Sequence[Record], table: StageTable, share: Share, rules: Thre
         share,
         saving,
         found,
-        agreement(table.facts.time_scale, scale, SCALES, known=bool(best)),
-        agreement(table.facts.potential, found, POTENTIALS, known=bool(best)),
+        agreement(table.facts.time_scale, scale, SCALES, known=known),
+        agreement(table.facts.potential, found, POTENTIALS, known=known),
         _reason(table, deciding, scale[0], rules),
     )
 
@@ -216,10 +219,18 @@ def _saving(rows: Sequence[Record], table: StageTable, machine: Machine, share: 
     return statistics.summary(statistics.within_range(bounds.central, bounds.low, bounds.high, place) * gain)
 
 
+def _refusal(table: StageTable) -> str:
+    """Why no machine of any date runs any quantum arm that was asked; empty where one runs, or none was asked."""
+    arms = [arm for arm in table.arms if arm.family == "quantum" and arm.projections]
+    if not arms or any(projection.energy for arm in arms for projection in arm.projections.values()):
+        return ""
+    return f"No machine of any date runs {arms[0].arm}: {next(iter(arms[0].projections.values())).reason}"
+
+
 def _reason(table: StageTable, machine: Machine | None, scale: str, rules: Thresholds) -> str:
     best = table.best
     if machine is None or best is None or machine.projection.ratio is None:
-        return "No quantum arm of this stage could be compared on any machine."
+        return _refusal(table) or "No quantum arm of this stage could be compared on any machine."
     ratio = words.plain_interval(machine.projection.ratio)
     saves = words.probability(machine.projection.saves or 0.0)
     named = f"{machine.arm} on {machine.profile}"

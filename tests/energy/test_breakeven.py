@@ -1,15 +1,28 @@
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qgen.energy import breakeven, flops, pricing, profiles, scaling, successor
+from qgen.energy import breakeven, carbon, flops, pricing, profiles, scaling, successor
+from qgen.energy.scaling import Law
 from qgen.resources import Resources
 
 MACHINES = profiles.load()
 SIZES = np.array([4.0, 6.0, 9.0, 13.0, 20.0])
+CLOSE = 1e-4
+BUILDING = 1.25
+
+
+@pytest.fixture
+def building(monkeypatch):
+    """A data centre whose facility factor is known."""
+    monkeypatch.setattr(carbon, "facility", lambda _, draws: jnp.full(draws, BUILDING))
+
+
+def exact(kind, offset, slope):
+    """A law without uncertainty."""
+    return Law(kind, offset, slope, np.eye(2), 0.0, 3, np.zeros(5))
 
 
 def test_fit_recovers_a_power_law():
@@ -94,66 +107,23 @@ def test_crossing_errors(low, high, message):
         breakeven.crossing(lambda n: n, lambda n: n, low, high)
 
 
-def test_break_even_of_two_laws(key):
-    quantum = scaling.fit(SIZES, 1e6 * SIZES * np.exp([0.1, -0.1, 0.05, -0.05, 0.0]), "power")
-    classical = scaling.fit(SIZES, 0.5 * np.exp(0.7 * SIZES + np.array([0.1, -0.1, 0.1, 0.0, -0.1])), "exponential")
-    found = breakeven.of_laws(key, quantum, classical, 1.0, 200.0, draws=1000)
-    median, low, high = found.interval()
-    size = np.linspace(2, 60, 100_000)
-    exact = size[np.argmax(1e6 * size < 0.5 * np.exp(0.7 * size))]
-    assert low < exact < high
-    assert median == pytest.approx(exact, rel=0.05)
-
-
 def shallow(n):
     return Resources(n, 1, 100, 100 * 3 * n, 100 * n, 100 * n, 100 * n, 100 * n)
 
 
-def test_break_even_of_a_machine(key):
+def test_break_even_of_a_machine(key, building):
     machine = MACHINES["ion_today"].fixed()
     law = scaling.fit([10, 12, 14, 16], 1e-3 * 2.0 ** np.array([10, 12, 14, 16]), "exponential")
     found = breakeven.of_machine(key, shallow, machine, law, range(4, 60, 4), draws=1000)
     size = found.interval()[0]
-    bill = float(pricing.price(shallow(round(size)), machine, key, draws=1000).energy_j[0])
-    assert bill == pytest.approx(1e-3 * 2.0 ** round(size), rel=0.6)
+    bills = [float(pricing.price(shallow(n), machine, key, draws=1).energy_j[0]) for n in range(4, 60, 4)]
+    bill = np.exp(np.interp(np.log(size), np.log(range(4, 60, 4)), np.log(bills)))
+    # The rival pays for its building, the machine's watts contain it.
+    assert bill == pytest.approx(BUILDING * 1e-3 * 2.0**size, rel=0.05)
     with pytest.raises(pricing.CannotRun):
         breakeven.of_machine(key, shallow, machine, law, (400, 500), draws=1000)
     limited = breakeven.of_machine(key, shallow, machine, law, (4, 8, 12, 400), draws=1000)
     assert limited.reached == 0.0
-
-
-WORK = Resources(20, 5, 5000, 5000 * 12, 5000 * 4, 5000 * 60, 5000 * 40, 5000 * 20)
-
-
-def test_needed_solves_the_inverse_problem():
-    machine = MACHINES["sc_today"]
-    now = float(pricing.price(WORK, machine.fixed(), jax.random.key(0), draws=1).energy_j[0])
-    found = breakeven.needed(WORK, machine, "delay_s", now / 1.5, best=1e-9, worst=1e-2)
-    solved = machine.fixed().fixed({"delay_s": found.value})
-    assert float(pricing.price(WORK, solved, jax.random.key(0), draws=1).energy_j[0]) == pytest.approx(
-        now / 1.5, rel=1e-3
-    )
-    assert found.value < found.today == machine["delay_s"].central
-    assert "times less" in found.reason
-    assert np.isnan(breakeven.needed(WORK, machine, "delay_s", 1.0, best=1e-9, worst=1e-2).value)
-    assert breakeven.needed(WORK, machine, "delay_s", 1e12, best=1e-9, worst=1e-2).value == 1e-2
-    noise = breakeven.needed(WORK, machine, "error_2q", now * 3, best=1e-9, worst=0.9)
-    assert noise.value > machine["error_2q"].central
-
-
-@pytest.mark.parametrize(
-    ("field", "budget", "best", "message"),
-    [("delays", 1.0, 1e-9, "`field`"), ("delay_s", 0.0, 1e-9, "`budget_j`"), ("delay_s", 1.0, -1.0, "`best`")],
-)
-def test_needed_errors(field, budget, best, message):
-    with pytest.raises(ValueError, match=message):
-        breakeven.needed(WORK, MACHINES["sc_today"], field, budget, best=best, worst=1.0)
-
-
-def test_solvable():
-    names = breakeven.solvable(MACHINES["sc_today"])
-    assert {"delay_s", "power_qubit_w", "error_2q"} <= set(names)
-    assert not {"max_qubits", "productive_share", "copies_share"} & set(names)
 
 
 def test_the_successors_34_qubits_lie_in_the_interval(key):
@@ -182,3 +152,72 @@ def test_head_is_linear_and_refuses_one_qubit():
     assert dataclasses.asdict(small)["shots"] == 1000
     with pytest.raises(ValueError, match="`qubits` must be at least 2"):
         successor.head(1)
+
+
+def test_machines_against_a_law_have_their_closed_forms(key, building):
+    rival = exact("exponential", -5.0 - np.log(BUILDING), np.log(2))
+    sizes = (4, 8, 16, 32)
+    curves = {
+        "flat": jnp.full((7, 4), np.log(2.0) * 20.25 - 5.0),
+        "short": jnp.full((7, 3), np.log(2.0) * 20.25 - 5.0),  # runs no 32 qubits, and 16 are too few
+        "rising": jnp.broadcast_to(3 * jnp.log(jnp.asarray(sizes, float)), (7, 4)),
+        "cheap": jnp.full((7, 4), -9.0),
+    }
+    found = breakeven.of_curves(key, curves, sizes, rival)
+    np.testing.assert_allclose(found["flat"].size, 20.25, rtol=CLOSE)
+    assert not np.isfinite(found["short"].size).any() and found["short"].reached == 0
+    np.testing.assert_array_equal(found["cheap"].size, 4.0)
+    crossing = np.asarray(found["rising"].size)[0]
+    assert 3 * np.log(crossing) == pytest.approx(-5.0 + crossing * np.log(2), rel=CLOSE)
+    assert breakeven.of_curves(key, {}, sizes, rival) == {}
+
+
+def test_two_power_laws_cross_where_algebra_says(key, building):
+    rival = exact("power", -2.0 - np.log(BUILDING), 1.9)
+    lines = {"slower": (jnp.full(5, 6.0), jnp.full(5, 1.1)), "faster": (jnp.full(5, 6.0), jnp.full(5, 2.5))}
+    found = breakeven.of_power_laws(key, lines, rival, 10.0, 500.0, 1e12)
+    np.testing.assert_allclose(found["slower"].size, np.exp(8.0 / 0.8), rtol=10 * CLOSE)
+    assert found["faster"].reached == 0
+
+
+def test_a_classical_law_of_fixed_costs_goes_on_in_proportion(key, building):
+    rival = exact("power", 3.0 - np.log(BUILDING), 0.25)
+    lines = {"root": (jnp.full(5, 9.0), jnp.full(5, 0.5))}
+    found = breakeven.of_power_laws(key, lines, rival, 10.0, 400.0, 1e12)
+    # At 400 the rival is at 3 + log(400)/4; from there on it grows with the size itself, the machine with its root.
+    place = (9.0 - 3.0 + 0.75 * np.log(400.0)) / 0.5
+    np.testing.assert_allclose(found["root"].size, np.exp(place), rtol=10 * CLOSE)
+    inside = scaling.continued(jnp.asarray([3.0]), jnp.asarray([0.25]), 400.0, jnp.asarray(37.0))
+    assert float(inside[0]) == pytest.approx(3.0 + 0.25 * np.log(37.0))
+
+
+def test_power_laws_of_draws_agree_with_scipy(key):
+    from scipy.stats import linregress
+
+    sizes = np.array([10.0, 20.0, 50.0, 90.0, 200.0])
+    noise = np.array([0.2, -0.1, 0.0, -0.3, 0.25])
+    row = 1.5 + 0.8 * np.log(sizes) + noise
+    draws = 40_000
+    _, slope = scaling.power_draws(key, sizes, jnp.broadcast_to(jnp.asarray(row), (draws, 5)))
+    known = linregress(np.log(sizes), row)
+    # Student's t with three degrees of freedom: half of it lies within 0.765 standard errors.
+    inside = np.mean(np.abs(np.asarray(slope) - known.slope) < 0.7649 * known.stderr)
+    assert abs(inside - 0.5) < 5 * 0.5 / np.sqrt(draws)
+    offset, slope = scaling.power_draws(key, sizes, jnp.asarray([1.5 + 0.8 * np.log(sizes)]))
+    np.testing.assert_allclose([offset[0], slope[0]], [1.5, 0.8], rtol=CLOSE)
+
+
+def test_room_is_given_and_never_taken():
+    assert breakeven.room(MACHINES["ion_today"], 500)["max_qubits"].central == 500
+    assert breakeven.room(MACHINES["sc_today"], 2) == MACHINES["sc_today"].fixed(
+        {"max_qubits": MACHINES["sc_today"]["max_qubits"].central}
+    )
+    assert breakeven.room(MACHINES["ft_sc_mid"], 500)["max_qubits"].central == 1e12
+
+
+def test_the_break_even_at_best_solves_its_equation():
+    quantum, host, rival = (jnp.asarray(row) for row in ([700.0, 3.0, 50.0], [0.5, 0.0, 9.0], [4.0, 6.0, 9.0]))
+    found = breakeven.at_best(quantum, host, rival)
+    x = np.asarray(found.size)[:2]
+    np.testing.assert_allclose(np.sqrt(x) * quantum[:2] + x * host[:2], x * rival[:2], rtol=CLOSE)
+    assert np.isinf(found.size[2]) and found.reached == pytest.approx(2 / 3)

@@ -26,6 +26,13 @@ def test_grams_by_hand(key):
     np.testing.assert_allclose(same, energy, rtol=1e-6)
 
 
+def test_facility_factors_are_the_published_pues(key):
+    """Hyperscale operators 1.1, industry average 1.56."""
+    draws = np.asarray(carbon.facility(key, 20_000))
+    assert 1.1 <= draws.min() < 1.11 and 1.55 < draws.max() <= 1.56
+    assert np.median(draws) == pytest.approx(1.3, abs=0.01)
+
+
 def test_electricity(key):
     draws = carbon.electricity_usd(key, np.full(5000, 3.6e7))
     assert 0.5 <= draws.min() and draws.max() <= 3.0

@@ -7,7 +7,7 @@ def example():
     """Prices a circuit and measures a function.
 
     >>> import jax, jax.numpy as jnp
-    >>> from qgen.energy import meters, pricing, profiles
+    >>> from qgen.energy import carbon, meters, pricing, profiles
     >>> from qgen.resources import Resources
     >>> shot = Resources(qubits=20, shots=1, layers=60, layers_2q=40, gates_1q=800, gates_2q=380, measurements=20)
     >>> machines = profiles.load()
@@ -16,7 +16,8 @@ def example():
     >>> most_important = pricing.tornado(1000 * shot, machines["ion_mid"])[0][0]  # which number decides
     >>> mine = jax.jit(lambda x: jnp.linalg.eigvalsh(x @ x.T))
     >>> used = meters.measure(meters.open_meter("auto"), lambda: mine(jnp.ones((64, 64))), min_time_s=0.2)
-    >>> saves = pricing.probability_saves(bills["sc_mid"].energy_j, used.energy_j)
+    >>> in_its_building = used.energy_j * carbon.facility(jax.random.key(1), 10_000)
+    >>> saves = pricing.probability_saves(bills["sc_mid"].energy_j, in_its_building)
 
     >>> low < median < high and used.provenance in ("MEASURED", "MODELLED")
     True

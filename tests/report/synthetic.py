@@ -67,7 +67,11 @@ def projected(rng: np.random.Generator, energy: float) -> dict:
                 machines[name] = {"reason": f"{name} has 2 logical qubits, but 8 are needed."}
             else:
                 energies = log_normal(level * factor, rng.uniform(0.5, 1.3))
-                machines[name] = {"energy_j": energies, "time_s": [e / 2e4 for e in energies]}
+                amortised = [2 * e for e in energies]
+                machines[name] = {
+                    **{"energy_j": energies, "amortised_energy_j": amortised, "time_s": [e / 2e4 for e in energies]},
+                    "fingerprint": "0a1b2c3d",
+                }
     return machines
 
 

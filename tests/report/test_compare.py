@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from statistics import NormalDist
 
@@ -8,6 +9,9 @@ from qgen.report import ReportError, article, compare, select, statistics
 from tests.report.synthetic import log_normal, measured, record
 
 SIGMAS = 5.0
+pytestmark = pytest.mark.usefixtures("building")
+BUILDING = 1.25
+"""What the fixture lets a data centre draw per measured joule."""
 STAGE = "monitoring"
 FACTS = {
     STAGE: article()[STAGE]._replace(quality=select.Quality("auroc", True, 0.02)),
@@ -84,20 +88,21 @@ def test_an_inspired_arm_may_be_the_rival_but_no_control_and_no_quantum_arm():
 def test_probability_of_a_saving_is_the_normal_one(median, sigma):
     energy, seeds = 31.0, [0.9, 0.9, 0.9]
     arm = arms_of(rows_of("classical/a", seeds, energy) + quantum_rows(seeds, median, sigma))["quantum/q"]
-    wanted = NormalDist().cdf(math.log(energy / median) / sigma)
+    wanted = NormalDist().cdf(math.log(BUILDING * energy / median) / sigma)
     error = math.sqrt(wanted * (1 - wanted) / statistics.DRAWS)
     found = arm.projections["sc_today"]
     assert abs(found.saves - wanted) < SIGMAS * error + 1e-12
     assert found.energy.central == pytest.approx(median, rel=0.1)
-    assert found.ratio.central == pytest.approx(median / energy, rel=0.1)
+    assert found.ratio.central == pytest.approx(median / (BUILDING * energy), rel=0.1)
     tail = math.exp(NormalDist().inv_cdf(0.95) * sigma)
     assert found.energy.high == pytest.approx(median * tail, rel=0.1)
 
 
 def test_the_meters_range_widens_the_ratio_by_its_closed_form():
-    # The rival's energy is uniform on [5, 10] or [10, 30], each in half of the draws, and the machine's is 12 exactly.
+    # The rival's energy is uniform on [5, 10] or [10, 30], each in half of the draws, and the machine's is 12 times
+    # the building's factor exactly.
     wide = measured(10.0) | {"energy_low_j": 5.0, "energy_high_j": 30.0}
-    rows = rows_of("classical/a", [0.9], 10.0, measured=wide) + quantum_rows([0.9], 12.0, 0.0)
+    rows = rows_of("classical/a", [0.9], 10.0, measured=wide) + quantum_rows([0.9], 12.0 * BUILDING, 0.0)
     found = arms_of(rows)["quantum/q"].projections["sc_today"].saves
     wanted = 0.5 * (30 - 12) / 20
     assert abs(found - wanted) < SIGMAS * math.sqrt(wanted * (1 - wanted) / statistics.DRAWS)
@@ -168,3 +173,28 @@ def test_ratio_draws_agree_with_the_projection():
     ratio, equal = compare.ratio_draws(arms["quantum/q"], arms["classical/a"], FACTS[STAGE], "sc_today")
     found = arms_of(rows)["quantum/q"].projections["sc_today"]
     assert np.mean((ratio < 1) & equal) == found.saves
+
+
+def test_the_host_part_pays_for_its_building_and_the_machine_does_not():
+    host = exact(4.0)
+    rows = rows_of("classical/a", [0.9], 10.0) + quantum_rows([0.9], 15.0, 0.0, host=host)
+    arm = arms_of(rows)["quantum/q"]
+    found = arm.projections["sc_today"]
+    assert (arm.measured.central, arm.host.central) == (777.0, 4.0)  # as the meter read them
+    assert found.energy == pytest.approx((20.0, 20.0, 20.0))  # 15 + 1.25 * 4
+    assert found.ratio == pytest.approx((1.6, 1.6, 1.6))  # 20 over 1.25 * 10
+
+
+def test_amortised_energy_stands_beside_the_marginal_one():
+    projected = {"sc_today": {"energy_j": log_normal(15.0, 0.0), "amortised_energy_j": log_normal(40.0, 0.0)}}
+    rows = rows_of("quantum/q", [0.9], 1.0, resources={"qubits": 4}, projected=projected, host=exact(4.0))
+    found = arms_of(rows)["quantum/q"].projections["sc_today"]
+    assert (found.energy.central, found.amortised.central) == (pytest.approx(20.0), pytest.approx(45.0))
+    assert found.seeds == 1
+
+
+def test_a_machine_counts_the_seeds_that_it_can_run():
+    refused = {"sc_today": {"reason": "too noisy"}}
+    rows = quantum_rows([0.9, 0.8, 0.7], 15.0, 0.0)
+    rows[1] = dataclasses.replace(rows[1], projected=refused)
+    assert arms_of(rows)["quantum/q"].projections["sc_today"].seeds == 2

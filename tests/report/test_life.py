@@ -8,6 +8,8 @@ from qgen.report.select import Quality
 from tests.report.synthetic import log_normal, measured, record
 from tests.report.test_compare import SIGMAS, exact
 
+BUILDING = 1.25
+pytestmark = pytest.mark.usefixtures("building")
 FACTS = {
     name: article()[name]._replace(reference="classical/r", swap="quantum/s", quality=Quality("score", True, 0.02))
     for name in ("training", "deployment", "monitoring")
@@ -52,8 +54,9 @@ def test_a_swap_counts_later_stages_as_they_ran_and_no_simulation():
     _, found = life.lives(reference() + swapped("deployment", 5.0, 1e-6), FACTS)
     assert found.swap == ("deployment", "quantum/s")
     assert found.measured.central == 10.0 + 80.0
-    assert found.totals["sc_today"].central == pytest.approx(10.0 + 5.0 + 80.0)
-    assert found.ratios["sc_today"].central == pytest.approx(95.0 / 70.0)
+    total = BUILDING * (10.0 + 80.0) + 5.0
+    assert found.totals["sc_today"].central == pytest.approx(total)
+    assert found.ratios["sc_today"].central == pytest.approx(total / (BUILDING * 70.0))
     assert list(found.totals) == ["sc_today"]
     assert {name: value.central for name, value in found.quality.items()} == {"deployment": 0.8, "monitoring": 0.7}
 
@@ -61,13 +64,13 @@ def test_a_swap_counts_later_stages_as_they_ran_and_no_simulation():
 def test_the_host_part_of_a_swap_is_measured_and_projected():
     _, found = life.lives(reference() + swapped("training", 5.0, 1e-6, host=exact(3.0)), FACTS)
     assert found.measured.central == 3.0 + 40.0 + 80.0
-    assert found.totals["sc_today"].central == pytest.approx(5.0 + 3.0 + 40.0 + 80.0)
+    assert found.totals["sc_today"].central == pytest.approx(5.0 + BUILDING * (3.0 + 40.0 + 80.0))
 
 
 def test_the_interval_of_a_swap_is_that_of_its_machine():
     _, found = life.lives(reference() + swapped("monitoring", 50.0, 0.7), FACTS)
     for level, total in zip((0.05, 0.95), found.totals["sc_today"][1:], strict=True):
-        assert total - 30.0 == pytest.approx(50.0 * math.exp(0.7 * NormalDist().inv_cdf(level)), rel=0.05)
+        assert total - BUILDING * 30.0 == pytest.approx(50.0 * math.exp(0.7 * NormalDist().inv_cdf(level)), rel=0.05)
 
 
 def test_a_swap_whose_later_stages_did_not_run_has_no_total():
@@ -152,7 +155,7 @@ def test_agreement(claim, found, answer):
 def recomputed(scores=(0.9, 0.9), share=(0.2,)):
     """One stage whose machines need 100, 8 and 0.4 times the energy of the best classical arm."""
     machines = {
-        f"sc_{date}": {"energy_j": log_normal(10.0 * ratio, 0.5), "time_s": log_normal(1.0, 0.1)}
+        f"sc_{date}": {"energy_j": log_normal(BUILDING * 10.0 * ratio, 0.5), "time_s": log_normal(1.0, 0.1)}
         for date, ratio in (("today", 100.0), ("mid", 8.0), ("long", 0.4))
     }
     rows = [row("training", "classical/r", seed, 0.9, 10.0) for seed in (0, 1)]
@@ -219,6 +222,20 @@ def test_a_stage_without_machines_is_undecided():
     found = verdict.verdicts(rows, tables, weights.shares(rows, rows, FACTS), RULES)
     assert {item.scale_agrees for item in found} == {item.potential_agrees for item in found} == {"undecided"}
     assert found[0].saving is None and "could be compared" in found[0].reason
+
+
+def test_an_arm_that_no_machine_runs_is_beyond():
+    from qgen.report import compare
+
+    machines = {f"sc_{date}": {"reason": f"sc_{date} has 9 qubits, but 99 are needed."} for date in ("today", "long")}
+    rows = reference() + [
+        row("training", "quantum/s", seed, 0.9, 1e6, resources={"qubits": 99}, projected=machines) for seed in (0, 1)
+    ]
+    tables = compare.stage_tables(rows, FACTS)
+    found = verdict.verdicts(rows, tables, weights.shares(rows, rows, FACTS), RULES)[0]
+    assert found.scale == ("beyond", "beyond", "beyond") and found.potential == ("none", "none", "none")
+    assert (found.scale_agrees, found.potential_agrees, found.saving) == ("disagree", "disagree", None)
+    assert found.reason == "No machine of any date runs quantum/s: sc_today has 9 qubits, but 99 are needed."
 
 
 def test_sensitivity_follows_the_thresholds():

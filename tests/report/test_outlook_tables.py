@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qgen.report import article, outlook, outlook_tables, output, select, style, tables
+from qgen.report import article, context_tables, outlook, outlook_tables, output, select, style, tables
 from tests.report import synthetic
 
 FACTS = article()
@@ -119,14 +119,24 @@ def test_tornado_ranks_numbers_over_stages():
 
 def needs(**metrics):
     known = {"energy_j": 1e6, "budget_j": 10.0, "factor": 1e5, "rate_hz": 4e3, "needed_rate_hz": 4e8}
-    known |= {"power_w": 2e4, "needed_power_w": 0.2, "today_delay_s": 2.5e-4, "today_error_2q": 0.003}
+    known |= {
+        "qubits": 9.0,
+        "logical_qubits": 6.0,
+        "has_qubits": 156.0,
+        "power_w": 2e4,
+        "needed_power_w": 0.2,
+        "today_delay_s": 2.5e-4,
+        "today_error_2q": 0.003,
+    }
     config = {"machine": "sc_today", "rival": "classical/muon"}
     return row("needed", "training", "quantum/a", config, known | metrics, note="Even error_2q = 3e-12 is too much.")
 
 
 def test_needed_table():
     text = tables.markdown(outlook_tables.needed([needs(needed_delay_s=1.5e-9)], FACTS))
-    assert "| sc_today | 1.0 MJ | 10 J | 1.0e5 | 4.0 kHz to 400 MHz | 20 kW to 200 mW |" in text
+    assert "| sc_today | 1.0 MJ | 10 J | 1.0e5 | 4.0 kHz to 400 MHz | 20 kW to 200 mW | 9 (6) |" in text
+    short = tables.markdown(outlook_tables.needed([needs(qubits=3.1e7, logical_qubits=12_000.0)], FACTS))
+    assert "| 31.0 M (12.0 k), has 156 |" in short
     assert "delay_s 1.5e-9 (now 2.5e-4)" in text
     assert "error_2q" not in text.split("sc_today")[1]
     assert "none alone is enough" in tables.markdown(outlook_tables.needed([needs()], FACTS))
@@ -156,13 +166,40 @@ def test_money_power_and_processors():
     text = tables.markdown(outlook_tables.power([row("power", "training", "quantum/a", config, metrics)], FACTS))
     assert "| sc_today | 20 kW | 100 s | 5.0 W | 2.0 s | 4000 | 50 | 50 |" in text
 
-    work = {"flops": 2e9, "bytes": 3e8, "parameters": 1e6, "tokens": 1024.0}
+    work = {"flops": 2e9, "bytes": 3e8, "parameters": 1e6, "tokens": 1024.0, "steps": 7.0}
     step = row("processors", "training", "classical/small", {"width": 8, "depth": 1}, work)
     step = dataclasses.replace(
         step, measured=synthetic.measured(4.0), projected={"gpu": {"energy_j": synthetic.log_normal(0.002, 1e-9)}}
     )
-    text = tables.markdown(outlook_tables.processors([step]))
+    bare = row("processors", "curation", "classical/minhash", {}, {}, note="no projection")
+    text = tables.markdown(context_tables.processors([step, bare], FACTS))
     assert "| this machine | 4.0 J [1.9, 10] | MODELLED |" in text and "| gpu | 2.0 mJ [2.0, 2.0] | PROJECTED |" in text
+    assert "classical/small, 7 training steps of 1.00 M parameters, 1024 tokens each: 2.0 GFLOP, 300 MB" in text
+    assert "| not counted | no projection |" in text
+
+
+def test_a_break_even_at_best_is_told_in_multiples():
+    settings = {"task": "at_best", "size_name": "times this size", "rival": "classical/muon", "machine": "sc_long"}
+    quality = {"reached": 1.0, "searched_low": 0.0, "searched_high": 1e30, "equal_quality": 1.0, "quality_gap": 0.01}
+    rows = [
+        row(
+            "breakeven", "training", "quantum/a", settings, quality | {"size": 4e6, "size_low": 3e4}, {"curve_j": [9.0]}
+        ),
+        row("breakeven", "curation", "quantum/b", settings, quality, {"curve_j": [9.0]}),
+    ]
+    text = tables.markdown(outlook_tables.break_evens(rows, FACTS))
+    assert "| sc_long | classical/muon | 4.0e6 [3.0e4, never] |" in text and "| never |" in text
+    assert "quadratic speed-up" in text
+    assert not list(outlook.break_evens(rows, FACTS))
+
+
+def test_published_lives_are_listed():
+    rows = [
+        row("published", "lifecycle", "training/A life", {}, {"share": 0.4, "gwh": 1.372}),
+        row("published", "lifecycle", "inference/A life", {}, {"share": 0.6}),
+    ]
+    text = tables.markdown(context_tables.published(rows))
+    assert "| A life | training | 40.0 % | 1.37 |" in text and "|  | inference | 60.0 % |  |" in text
 
 
 def supplied():
@@ -179,7 +216,7 @@ def supplied():
 
 
 def test_unproven_storage_is_shown_and_has_no_number():
-    lines = tables.markdown(outlook_tables.supply(supplied())).splitlines()
+    lines = tables.markdown(context_tables.supply(supplied())).splitlines()
     rydberg = next(line for line in lines if "rydberg_matter" in line)
     assert "excluded from all results" in rydberg and not any(letter.isdigit() for letter in rydberg)
     assert any("400 [300, 500]" in line and "100 [20, 300]" in line for line in lines)
@@ -207,10 +244,11 @@ def test_everything_is_written_from_the_rows(tmp_path):
         made = dict(outlook.break_evens(rows, FACTS))["break_even_gradient"]
         legend = [text.get_text() for text in made.axes[0].get_legend().get_texts()]
         bars = outlook.tornados(select.newest(rows, "tornado"))
-    assert legend == ["classical/statevector", "sc_today", "sc_long", "break-even: 30 (sc_today)"]
+    assert legend == ["classical/statevector × 1.3 (PUE)", "sc_today", "sc_long", "break-even: 30 (sc_today)"]
     # The point below the law's floor is not drawn, and a number whose bar is too narrow to be seen has none.
     dots = next(line for line in made.axes[0].lines if line.get_marker() == "o")
     np.testing.assert_array_equal(dots.get_xdata(), SIZES)
+    np.testing.assert_allclose(dots.get_ydata(), 1.3 * np.array([0.04, 0.08, 0.16]))
     assert [label.get_text() for label in bars.axes[0].get_yticklabels()] == ["delay_s"]
 
 

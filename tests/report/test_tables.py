@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -99,12 +100,48 @@ def test_measured_and_projected_never_share_a_column(study):
 
 def test_projected_numbers_have_two_digits(study):
     table = lines.profiles(study.stages)
-    index = table.header.index("projected energy")
-    cells = [row[index] for group in table.groups for row in group.rows if not row[index].startswith("cannot")]
+    index = table.header.index("projected energy, marginal")
+    able = [row for group in table.groups for row in group.rows if not row[index].startswith("cannot")]
+    cells = [cell for row in able for cell in row[index : index + 2]]
     assert cells
     for number in re.findall(r"\d[\d.]*", " ".join(cells)):
         digits = number.replace(".", "").lstrip("0")
         assert len(digits.rstrip("0")) <= 2, number
+
+
+def test_amortised_energy_is_shown_beside_the_marginal_one(study):
+    table = lines.amortised(study.stages)
+    assert table.header[2:] == ("projected energy, marginal", "projected energy, amortised")
+    arms = [cells[0] for group in table.groups for cells in group.rows if cells[0]]
+    assert arms and all(arm.startswith("quantum/") for arm in arms)
+    wide = lines.profiles(study.stages)
+    for shown, place in ((table, 2), (wide, 2)):
+        able = [cells for group in shown.groups for cells in group.rows if "cannot" not in cells[place]]
+        assert able and all(cells[place] and cells[place + 1] for cells in able)
+        assert any(cells[place] != cells[place + 1] for cells in able)
+
+
+def test_the_notes_say_what_is_in_the_numbers(rows):
+    text = " ".join(output.study(rows, article()).notes)
+    assert "counts 1.3 times [1.1, 1.56]" in text and "measured column is as the meter read it" in text
+    assert "A control is never" not in text  # every control here has a quantum part
+    for absent in ("commits are in one table", "Priced with different numbers", "fewer than were run"):
+        assert absent not in text
+    mixed = list(rows)
+    at = next(k for k, row in enumerate(mixed) if row.arm.startswith("quantum/") and row.seed == 1)
+    name = next(name for name, entry in mixed[at].projected.items() if "energy_j" in entry)
+    changed = {**mixed[at].projected, name: {**mixed[at].projected[name], "fingerprint": "ffffffff"}}
+    commit = {**mixed[at].provenance, "commit": "fedcba98"}
+    mixed[at] = dataclasses.replace(mixed[at], projected=changed, provenance=commit)
+    mixed.append(synthetic.record("curation", "control/random", 0, 0.5, 1.0))
+    text = " ".join(output.study(mixed, article()).notes)
+    assert "Rows of 2 commits are in one table" in text
+    assert f"Priced with different numbers in different rows, which do not compare: {name}." in text
+    assert "A control is never the best classical arm" in text
+    changed = {**mixed[at].projected, name: {"reason": "too noisy"}}
+    mixed[at] = dataclasses.replace(mixed[at], projected=changed)
+    text = " ".join(output.study(mixed, article()).notes)
+    assert f"{mixed[at].stage} {mixed[at].arm}: {name} 1 of 2" in text
 
 
 def test_one_machine_of_each_date_is_shown_the_most_likely_to_save(study):
@@ -173,7 +210,7 @@ def test_use_of_the_answers(study):
 def test_the_whole_report_is_written_and_printed(rows, tmp_path):
     console = Console(width=160, file=io.StringIO())
     report.lifecycle(rows, tmp_path, console)
-    for name in ("lifecycle", "profiles", "use", "bottom_line", "verdict"):
+    for name in ("lifecycle", "profiles", "amortised", "use", "bottom_line", "verdict"):
         assert (tmp_path / "tables" / f"{name}.md").stat().st_size
         assert (tmp_path / "tables" / f"{name}.tex").stat().st_size
     for name in ("energy", "quality", "saves", "curves", "life", "sensitivity"):
