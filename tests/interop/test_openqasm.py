@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qgen import circuits as qc
 from qgen.circuits import Angle, Circuit, Conditional, Measure, Op, Reset, gate, pauli_rotation
 from qgen.circuits.gates import GATES
+from qgen.circuits.operation import value
 from qgen.interop.openqasm import from_qasm, to_qasm
 from tests.interop import programs
 from tests.interop.test_operations import dense
@@ -72,7 +73,7 @@ def test_circuits_with_parameters_controls_and_repetitions_survive_the_round_tri
     params = rng.normal(size=circuit.n_params)
     bound = from_qasm(to_qasm(circuit, params))
     assert bound.n_params == 0
-    wanted = [float(qc.circuit.value(a, params)) for op in circuit.walk() for a in op.angles]
+    wanted = [float(value(a, params)) for op in circuit.walk() for a in op.angles]
     assert [a for op in bound.ops for a in op.angles] == wanted
 
 
