@@ -69,7 +69,7 @@ class Preset(NamedTuple):
 
 
 SETTINGS = {
-    "smoke": Preset(2, CorpusConfig(60_000, 30_000), 0.0),
+    "smoke": Preset(1, CorpusConfig(60_000, 30_000), 0.0),
     "default": Preset(5, CorpusConfig(), 0.2),
     "paper": Preset(5, CorpusConfig(2_000_000, 400_000), 1.0),
 }

@@ -18,10 +18,11 @@ import numpy as np
 
 from qgen import check
 from qgen import circuits as qc
-from qgen.classical import cluster, dequantised, embedding, minhash
+from qgen.classical import cluster, embedding, minhash
 from qgen.classical import near_duplicates as near
 from qgen.method import raise_if_failed, run
 from qgen.quantum import swap_test
+from qgen.stages import noisy_kmeans
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage
 from qgen.types import Array, Key
 
@@ -32,8 +33,6 @@ REMOVED = (0.02, 0.4)
 least Jaccard similarity, the least squared cosine, the share that a random choice removes."""
 LEAST_WORDS = 10
 """Shorter documents are not copied: a single edit would already be more than the smallest share."""
-CHUNK = 16_384
-"""Pairs per call of the overlap estimators, so that they compile once whatever the clusters turn out to be."""
 
 
 @dataclass(frozen=True)
@@ -274,75 +273,14 @@ def _by_overlap(config: Config, problem: Problem, pairs: np.ndarray, overlaps: n
     return _answer(problem, _grid(config, OVERLAP), links)
 
 
-class Oracle(NamedTuple):
-    """Where distances and overlaps come from.
-
-    Attributes:
-        distances: `(key, items, centroids, shots) -> squared distances`, [items, clusters].
-        overlaps: `(key, items, pairs, shots) -> squared cosines of pairs of unit rows`, [pairs].
-    """
-
-    distances: Callable[[Key, Array, Array, int], Array]
-    overlaps: Callable[[Key, Array, Array, int], Array]
-
-
-def _gaussian_distances(key: Key, items: Array, centroids: Array, shots: int) -> Array:
-    law, weight = swap_test.distance_law(items, centroids)
-    noise = jax.random.normal(key, law.shape) * jnp.sqrt(law * (1 - law) / shots)
-    return 4 * weight * (law - 0.5 + noise)
-
-
-def _swap_test_overlaps(key: Key, items: Array, pairs: Array, shots: int) -> Array:
-    return swap_test.overlaps(key, items[pairs[:, 0]], items[pairs[:, 1]], shots)
-
-
-def _gaussian_overlaps(key: Key, items: Array, pairs: Array, shots: int) -> Array:
-    law = swap_test.overlap_law(items[pairs[:, 0]], items[pairs[:, 1]])
-    return 2 * (law + jax.random.normal(key, law.shape) * jnp.sqrt(law * (1 - law) / shots)) - 1
-
-
-def _sampled_distances(key: Key, items: Array, centroids: Array, shots: int) -> Array:
-    return dequantised.distances(key, items, centroids, samples=shots)
-
-
-def _sampled_overlaps(key: Key, items: Array, pairs: Array, shots: int) -> Array:
-    drawn = dequantised.sampled_vectors(key, items, shots)
-    inner = (drawn[pairs[:, 0]] * items[pairs[:, 1]]).sum(axis=1)
-    return jnp.sign(inner) * inner**2
-
-
-ORACLES = {
-    "swap_test": Oracle(swap_test.distances, _swap_test_overlaps),
-    "length_squared": Oracle(_sampled_distances, _sampled_overlaps),
-    "gaussian": Oracle(_gaussian_distances, _gaussian_overlaps),
-}
-
-
-@functools.partial(jax.jit, static_argnames=("oracle", "clusters", "iterations", "shots"))
-def _cluster(key: Key, items: Array, oracle: str, clusters: int, iterations: int, shots: int) -> Any:
-    def distances(key: Key, items: Array, centroids: Array) -> Array:
-        return ORACLES[oracle].distances(key, items, centroids, shots)
-
-    return run(cluster.kmeans(distances, clusters), key, items, iterations)
-
-
-@functools.partial(jax.jit, static_argnames=("oracle", "shots"))
-def _overlap(key: Key, items: Array, pairs: Array, oracle: str, shots: int) -> Array:
-    return ORACLES[oracle].overlaps(key, items, pairs, shots)
-
-
 def _noisy_kmeans(config: Config, oracle: str, key: Key, problem: Problem) -> tuple[Outcome, int, int]:
     """k-means and overlaps within clusters from an oracle, and how many distances and overlaps it was asked for."""
     cluster_key, overlap_key = jax.random.split(key)
     items = jnp.asarray(_features(config, problem.task.documents, problem.validation.documents))
-    found = raise_if_failed(_cluster(cluster_key, items, oracle, config.clusters, config.iterations, config.shots))
+    found = noisy_kmeans.clustered(cluster_key, items, oracle, config.clusters, config.iterations, config.shots)
+    found = raise_if_failed(found)
     pairs = _pairs(problem, np.asarray(found.answer.labels))
-    padded = np.concatenate([pairs, np.zeros((-len(pairs) % CHUNK, 2), dtype=pairs.dtype)])
-    estimates = [
-        np.asarray(_overlap(jax.random.fold_in(overlap_key, number), items, jnp.asarray(chunk), oracle, config.shots))
-        for number, chunk in enumerate(np.split(padded, len(padded) // CHUNK))
-    ]
-    overlaps = np.concatenate(estimates)[: len(pairs)] if estimates else np.zeros(0)
+    overlaps = noisy_kmeans.overlaps(overlap_key, items, pairs, oracle, config.shots)
     outcome = _by_overlap(config, problem, pairs, overlaps)
     trace = {"inertia": np.asarray(found.info.loss) / len(items)}
     return outcome._replace(trace=trace), len(items) * config.clusters * config.iterations, len(pairs)

@@ -15,18 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen import check, method
+from qgen import check
 from qgen.circuits import count, sector
 from qgen.classical import subset
 from qgen.lm import generate, quantise, tokenizer, train, transformer
-from qgen.quantum import annealing, qaoa
-from qgen.stages import removal
+from qgen.quantum import annealing
+from qgen.stages import removal, removal_qaoa
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
 from qgen.types import Array, Key, Params
 
 FLOATS = {"bf16": jnp.bfloat16, "f32": jnp.float32}
-TRAINING_INSTANCES = 16
-"""Random instances that carried-over angles are trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +246,7 @@ def trained_qaoa(config: Config) -> Arm:
     def solve(key: Key, problem: Problem) -> Outcome:
         n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
-        found, losses, chance = _train_qaoa(key, energy, n, k, _settings(config))
+        found, losses, chance = removal_qaoa.trained(key, energy, n, k, _settings(config))
         once = sector.circuit(energy.linear, energy.quadratic, k, config.layers, config.mixer)
         used = (
             count(once, shots=config.shots, circuits=2 * config.training),
@@ -263,29 +261,8 @@ def trained_qaoa(config: Config) -> Arm:
     return Arm("quantum/qaoa", solve, note, _expand_and_quantise(config))
 
 
-Settings = tuple[int, str, int, int]
-
-
-def _settings(config: Config) -> Settings:
-    return config.layers, config.mixer, config.training, config.shots
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _train_qaoa(key: Key, energy: subset.Quadratic, n: int, k: int, settings: Settings) -> tuple[Array, Array, Array]:
-    """The best string's place of all shots, the loss per step, and the last state's chance of the optimum."""
-    layers, mixer, training, shots = settings
-    train_key, sample_key = jax.random.split(key)
-    table = sector.energies(energy.linear, energy.quadratic, k)
-    run = method.run(qaoa.spsa(n, k, layers, mixer, shots), train_key, table, training)
-    place, chance = _sampled(sample_key, run.answer.angles, table, n, k, mixer, shots)
-    seen = jnp.where(run.answer.energy < table[place], run.answer.place, place)
-    return seen, run.info.loss, chance
-
-
-def _sampled(key: Key, angles: Array, table: Array, n: int, k: int, mixer: str, shots: int) -> tuple[Array, Array]:
-    state = qaoa.state(angles, table, n, k, mixer)
-    places = qaoa.sample(key, state, shots)
-    return places[jnp.argmin(table[places])], qaoa.chance(state, table)
+def _settings(config: Config) -> removal_qaoa.Settings:
+    return removal_qaoa.Settings(config.layers, config.mixer, config.training, config.shots)
 
 
 def carried_qaoa(config: Config) -> Arm:
@@ -294,33 +271,19 @@ def carried_qaoa(config: Config) -> Arm:
     def solve(key: Key, problem: Problem) -> Outcome:
         n, k = 2 * problem.model.depth, problem.removed
         energy = _energy(problem, config)
-        angles = _carried_angles(n, k, _settings(config))
-        place, chance = _sample_qaoa(key, energy, angles, n, k, _settings(config))
+        angles = removal_qaoa.carried_angles(n, k, _settings(config))
+        place, chance = removal_qaoa.sampled(key, energy, angles, n, k, _settings(config))
         once = sector.circuit(energy.linear, energy.quadratic, k, config.layers, config.mixer)
         answer = _finish(problem, config, sector.strings(n, k)[int(place)], chance)
         return Outcome(answer, (count(once, shots=config.shots),))
 
     def host(key: Key, problem: Problem) -> Any:
-        angles = _carried_angles(2 * problem.model.depth, problem.removed, _settings(config))
+        angles = removal_qaoa.carried_angles(2 * problem.model.depth, problem.removed, _settings(config))
         return angles, _expand_and_quantise(config)(key, problem)
 
-    note = f"no training on the machine: angles from {TRAINING_INSTANCES} random instances, trained in simulation"
+    instances = removal_qaoa.TRAINING_INSTANCES
+    note = f"no training on the machine: angles from {instances} random instances, trained in simulation"
     return Arm("quantum/qaoa_carried", solve, note, host)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _carried_angles(n: int, k: int, settings: Settings) -> Array:
-    layers, mixer, training, _ = settings
-    tables = qaoa.random_tables(jax.random.key(0), n, k, TRAINING_INSTANCES)
-    return method.run(qaoa.adam(n, k, layers, mixer), jax.random.key(1), tables, training).answer
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _sample_qaoa(
-    key: Key, energy: subset.Quadratic, angles: Array, n: int, k: int, settings: Settings
-) -> tuple[Array, Array]:
-    table = sector.energies(energy.linear, energy.quadratic, k)
-    return _sampled(key, angles, table, n, k, settings[1], settings[3])
 
 
 def annealer(config: Config) -> Arm:

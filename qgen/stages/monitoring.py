@@ -8,22 +8,20 @@ Score: AUROC of the anomalies among undrifted requests; power, false alarms and 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from qgen.classical import anomaly, detect
-from qgen.lm import tokenizer, transformer, weights
+from qgen.lm import transformer
 from qgen.quantum import kernel
+from qgen.stages import requests
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage, Use
-from qgen.types import Array, Key, Params
+from qgen.types import Key
 
-CHUNK = 64
-"""Requests that go through the model at once."""
 SCORED = 1000
 """Requests that one use of the answer scores."""
 
@@ -109,68 +107,23 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     n_stream = config.windows * config.window
     # Reference and stream are drawn from one pool, so that only the planted drift tells them apart.
-    second = _requests(generator, artefacts, (*artefacts.samples, *artefacts.samples_holdout), length)
-    second = _take(second, config.reference + n_stream + config.anomalies)
-    first = _take(_requests(generator, artefacts, artefacts.holdout, length), n_stream)
+    second = requests.cut(generator, artefacts.tokenizer, (*artefacts.samples, *artefacts.samples_holdout), length)
+    second = requests.take(second, config.reference + n_stream + config.anomalies)
+    first = requests.take(requests.cut(generator, artefacts.tokenizer, artefacts.holdout, length), n_stream)
     reference, stream, spoilt = np.split(second, [config.reference, config.reference + n_stream])
     half = config.windows // 2
     rising = np.arange(1, config.windows - half + 1) / (config.windows - half)
     shares = np.concatenate([np.zeros(half), config.drift * rising])
     foreign = generator.random((config.windows, config.window)) < shares[:, None]
     stream = np.where(foreign.reshape(-1, 1), first, stream)
-    spoil = functools.partial(corrupted, generator, tokenizer_json=artefacts.tokenizer, severity=config.severity)
+    spoil = functools.partial(
+        requests.corrupted, generator, tokenizer_json=artefacts.tokenizer, severity=config.severity
+    )
     spoilt = np.stack([spoil(request, kind=place % 3) for place, request in enumerate(spoilt)])
     everything = np.concatenate([reference, stream, spoilt])
-    features = np.asarray(hidden_features(params, gates, jnp.asarray(everything), model))
+    features = np.asarray(requests.hidden_features(params, gates, jnp.asarray(everything), model))
     known, watched, strange = np.split(features, [len(reference), len(reference) + n_stream])
     return Problem(known, watched, strange, shares, config.alpha)
-
-
-def _requests(
-    generator: np.random.Generator, artefacts: Artefacts, documents: Sequence[str], length: int
-) -> np.ndarray:
-    """The documents cut into pieces of `length` + 1 tokens, in random order."""
-    tokens = tokenizer.stream(artefacts.tokenizer, documents)
-    count = max(1, len(tokens) // (length + 1))
-    return generator.permutation(np.resize(tokens, (count, length + 1)))
-
-
-def _take(rows: np.ndarray, count: int) -> np.ndarray:
-    """The first `count` rows, from the beginning again where there are too few."""
-    return rows[np.arange(count) % len(rows)]
-
-
-def corrupted(
-    generator: np.random.Generator, request: np.ndarray, *, tokenizer_json: str, severity: float, kind: int
-) -> np.ndarray:
-    """A request whose tail is random bytes (kind 0), its own characters shuffled (1), or one token repeated (2)."""
-    tail = max(1, round(severity * len(request)))
-    kept, lost = request[:-tail], request[-tail:]
-    text = tokenizer.decode(tokenizer_json, lost)
-    if kind == 2 or not text:
-        return np.concatenate([kept, np.full(tail, generator.choice(lost))])
-    if kind == 0:
-        text = bytes(generator.integers(32, 256, 2 * tail, dtype=np.uint8)).decode("latin-1")
-    else:
-        text = "".join(generator.permutation(list(text)))
-    return np.concatenate([kept, np.resize(tokenizer.encode(tokenizer_json, [text])[0], tail)])
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def hidden_features(params: Params, gates: Array, requests: Array, model: transformer.Config) -> Array:
-    """Mean hidden state and mean loss of every request, [requests, width + 1]."""
-    count, length = requests.shape
-    head = weights.unpack(params["head"]["kernel"])
-
-    def chunk(rows: Array) -> Array:
-        hidden = transformer.apply(params, rows[:, :-1], model, gates=gates, features=True)
-        logits = weights.product(hidden, head).astype(jnp.float32)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:])
-        means = hidden.astype(jnp.float32).mean(axis=1)
-        return jnp.concatenate([means, losses.mean(axis=1, keepdims=True)], axis=1)
-
-    padded = jnp.pad(requests, ((0, -count % CHUNK), (0, 0))).reshape(-1, CHUNK, length)
-    return jax.lax.map(chunk, padded).reshape(-1, model.width + 1)[:count]
 
 
 def score(problem: Problem, answer: Monitored) -> dict[str, float]:
@@ -375,7 +328,7 @@ def use(problem: Problem, answer: Monitored) -> Use | None:
     """
     if answer.scorer.func is score_iqp:
         return None
-    features = _take(np.concatenate([problem.stream, problem.anomalies]), SCORED)
+    features = requests.take(np.concatenate([problem.stream, problem.anomalies]), SCORED)
     return Use(lambda: answer.scorer(features), SCORED, "request")
 
 

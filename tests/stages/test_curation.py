@@ -8,7 +8,7 @@ import pytest
 from qgen import circuits as qc
 from qgen.classical import near_duplicates as near
 from qgen.quantum import swap_test
-from qgen.stages import curation
+from qgen.stages import curation, noisy_kmeans
 from qgen.stages.base import Artefacts
 
 CONFIG = dataclasses.replace(
@@ -111,7 +111,7 @@ def test_gaussian_noise_has_the_swap_tests_variance(key):
     keys = jax.random.split(key, repeats)
     spread = []
     for name in ("swap_test", "gaussian"):
-        draw = jax.jit(jax.vmap(lambda k, name=name: curation.ORACLES[name].distances(k, items, centroids, 100)))
+        draw = jax.jit(jax.vmap(lambda k, name=name: noisy_kmeans.ORACLES[name].distances(k, items, centroids, 100)))
         spread.append(np.asarray(draw(keys)).std(0))
     assert np.all(abs(spread[0] / spread[1] - 1) < 5 * np.sqrt(1 / repeats))
 

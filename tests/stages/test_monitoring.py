@@ -6,7 +6,7 @@ import pytest
 
 from qgen.classical import detect
 from qgen.lm import tokenizer, transformer
-from qgen.stages import monitoring
+from qgen.stages import monitoring, requests
 from tests.stages import tiny
 
 CONFIG = monitoring.Config(
@@ -39,7 +39,7 @@ def test_features_are_means_over_the_request(problem):
     arts = tiny.artefacts()
     model = transformer.Config(**arts.adapted_model)
     request = tokenizer.stream(arts.tokenizer, arts.samples)[:13]
-    found = monitoring.hidden_features(arts.deployed, np.asarray(arts.gates), request[None], model)[0]
+    found = requests.hidden_features(arts.deployed, np.asarray(arts.gates), request[None], model)[0]
     inputs = request[None, :-1]
     hidden = transformer.apply(arts.deployed, inputs, model, gates=arts.gates, features=True)
     logits = np.asarray(transformer.apply(arts.deployed, inputs, model, gates=arts.gates), float)[0]
@@ -54,7 +54,7 @@ def test_corruptions_spoil_the_tail_only():
     request = tokenizer.stream(arts.tokenizer, arts.samples)[1:21]
     generator = np.random.default_rng(0)
     for kind in range(3):
-        spoilt = monitoring.corrupted(generator, request, tokenizer_json=arts.tokenizer, severity=0.5, kind=kind)
+        spoilt = requests.corrupted(generator, request, tokenizer_json=arts.tokenizer, severity=0.5, kind=kind)
         assert spoilt.shape == request.shape
         np.testing.assert_array_equal(spoilt[:10], request[:10])
         assert np.any(spoilt[10:] != request[10:])
