@@ -237,8 +237,13 @@ def _at_best(ledger: Ledger, swap: Swap, machine: Profile) -> None:
         building = carbon.facility(building_key, pricing.DRAWS)
         found = breakeven.at_best(jnp.asarray(quantum_j), building * swap.host_j, building * swap.rival_j)
         fields = laws.found_fields(found, 0.0, LARGEST)
-        fields["metrics"] |= swap.quality
-        return fields | {"trace": {"curve_j": [pricing.summary(quantum_j)[0]]}}
+        middle, low, high = pricing.summary(quantum_j)
+        fields["metrics"] |= {
+            **swap.quality,
+            **{"rival_j": PUE * swap.rival_j, "host_j": PUE * swap.host_j},
+            **{"energy_j": middle, "energy_j_low": low, "energy_j_high": high},
+        }
+        return fields | {"trace": {"curve_j": [middle]}}
 
     config = {"task": "at_best", "machine": machine.name, "rival": swap.rival, "size_name": "times this size"}
     config |= {"inputs": swap.inputs, **laws.priced_with(machine)}

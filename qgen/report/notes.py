@@ -113,9 +113,11 @@ def _meter(ok: Sequence[Record]) -> list[str]:
     repeats = [field.get("repeats", 1) for field in fields]
     windows = [field["time_s"] * field.get("repeats", 1) for field in fields]
     idle = [field["idle_w"] for field in fields if "idle_w" in field]
+    counted = [name for name in ("nvml", "rapl", "zeus") if name in kinds]
+    left_out = "Counters see boards and packages, not power supplies, fans and disks. " if counted else ""
     steal = max((field.get("steal_share", 0.0) for field in fields), default=0.0)
     return [
-        f"Meter: {kinds}. {_range(repeats)} repeats in windows of {words.si(min(windows), 's')} to "
+        f"Meter: {kinds}. {left_out}{_range(repeats)} repeats in windows of {words.si(min(windows), 's')} to "
         f"{words.si(max(windows), 's')}. Idle power "
         + (f"{words.si(float(np.median(idle)), 'W')} (reported, not subtracted). " if idle else "not known. ")
         + f"At most {100 * steal:.1f} % of processor time was stolen by other virtual machines."

@@ -193,6 +193,39 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
         yield f"break_even_{task}", made
 
 
+def at_best(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> "Figure":
+    """A panel per stage: the best classical arm in proportion to size, the best machine of each date as its root."""
+    panels = {stage: outlook_tables.best_by_date(own) for (stage,), own in outlook_tables.grouped(rows).items()}
+    columns = 2
+    count = -(-len(panels) // columns)
+    made = style.figure(0.5 + 1.75 * count)
+    grid = made.subplots(count, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.axis("off")
+    for axes, (stage, shown) in zip(grid.flat, panels.items(), strict=False):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        first = shown[0].metrics
+        crossings = [row.metrics["size"] for row in shown if "size" in row.metrics]
+        sizes = np.geomspace(1.0, max(MARGIN * max(crossings, default=1.0), 1e4), 100)
+        axes.plot(sizes, first["rival_j"] * sizes, color=style.FAMILIES["classical"], label=shown[0].config["rival"])
+        for row in shown:
+            m, colour = row.metrics, style.DATES[select.date(row.config["machine"])]
+            middle, low, high = (
+                m[f"energy_j{end}"] * np.sqrt(sizes) + m["host_j"] * sizes for end in ("", "_low", "_high")
+            )
+            axes.plot(sizes, middle, color=colour, label=row.config["machine"])
+            axes.fill_between(sizes, low, high, color=colour, alpha=0.12, linewidth=0)
+            if "size" in m:
+                axes.plot(m["size"], first["rival_j"] * m["size"], marker="o", markersize=4, color=colour)
+        axes.set_title(f"{facts[stage].title}: {shown[0].arm}", fontsize=7)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, fontsize=5.5, handlelength=1.6)
+        axes.grid(linewidth=0.3, color="#E8E8E8")
+    made.supxlabel("times this problem's size, were the machine's energy to grow as the square root", fontsize=8)
+    made.supylabel("energy (J), with building", fontsize=8)
+    return made
+
+
 def _in_its_building(law: Law) -> Law:
     """A measured law with the facility factor, so that it crosses a machine's where the break-even is."""
     _, factor, _ = FACILITY
@@ -281,26 +314,9 @@ def supply(rows: Sequence[Record]) -> "Figure":
 def all_figures(records: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Iterator[tuple[str, "Figure"]]:
     """Name and figure of everything that these records can show."""
     yield from break_evens(records, facts)
+    if rows := [row for row in select.newest(records, "breakeven") if row.config["task"] == outlook_tables.AT_BEST]:
+        yield "break_even_at_best", at_best(rows, facts)
     if rows := select.newest(records, "tornado"):
         yield "tornado", tornados(rows)
     if rows := select.newest(records, "scenario"):
         yield "scenario", supply(rows)
-
-
-def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], central: float, axis: str) -> "Figure":
-    """Which number decides: the result with each input at either end of its range, widest on top.
-
-    Args:
-        names: the inputs.
-        low: the result with the input at the low end of its range.
-        high: the result with the input at the high end.
-        central: the result with all inputs central.
-        axis: what the result is, for the axis.
-    """
-    spread = [abs(np.log(b / a)) for a, b in zip(low, high, strict=True)]
-    order = sorted(range(len(names)), key=lambda index: spread[index], reverse=True)
-    made = style.figure(0.8 + 0.2 * len(names))
-    axes = made.subplots()
-    _bars(axes, [names[index] for index in order], [(low[index], high[index]) for index in order], central)
-    axes.set_xlabel(f"{axis}; blue: input at its low end, orange: at its high end")
-    return made

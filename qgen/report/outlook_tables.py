@@ -191,6 +191,8 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
 
 
 def _qubits(metrics: Mapping[str, float]) -> str:
+    if "qubits" not in metrics:  # rows of the first runs do not say
+        return ""
     has, needs = metrics["has_qubits"], metrics["qubits"]
     short = f", has {_count(has)}" if needs > has else ""
     return f"{_count(needs)} ({_count(metrics['logical_qubits'])}){short}"

@@ -181,6 +181,7 @@ def test_money_power_and_processors():
 def test_a_break_even_at_best_is_told_in_multiples():
     settings = {"task": "at_best", "size_name": "times this size", "rival": "classical/muon", "machine": "sc_long"}
     quality = {"reached": 1.0, "searched_low": 0.0, "searched_high": 1e30, "equal_quality": 1.0, "quality_gap": 0.01}
+    quality |= {"energy_j": 600.0, "energy_j_low": 50.0, "energy_j_high": 9e3, "host_j": 1.0, "rival_j": 1.3}
     rows = [
         row(
             "breakeven", "training", "quantum/a", settings, quality | {"size": 4e6, "size_low": 3e4}, {"curve_j": [9.0]}
@@ -191,6 +192,14 @@ def test_a_break_even_at_best_is_told_in_multiples():
     assert "| sc_long | classical/muon | 4.0e6 [3.0e4, never] |" in text and "| never |" in text
     assert "quadratic speed-up" in text
     assert not list(outlook.break_evens(rows, FACTS))
+    with style.applied():
+        made = outlook.at_best(rows, FACTS)
+    # 600 J * sqrt(x) + 1 J * x meets 1.3 J * x at x = 4e6, where the marker stands.
+    (mark,) = [line for line in made.axes[0].lines if line.get_marker() == "o"]
+    x, y = mark.get_xdata()[0], mark.get_ydata()[0]
+    assert 600 * x**0.5 + 1.0 * x == pytest.approx(y)
+    assert y == pytest.approx(1.3 * x)
+    assert len(made.axes[1].lines) == 2 and made.axes[1].lines[-1].get_marker() != "o"
 
 
 def test_published_lives_are_listed():

@@ -125,7 +125,7 @@ def test_the_notes_say_what_is_in_the_numbers(rows):
     text = " ".join(output.study(rows, article()).notes)
     assert "counts 1.3 times [1.1, 1.56]" in text and "measured column is as the meter read it" in text
     assert "A control is never" not in text  # every control here has a quantum part
-    for absent in ("commits are in one table", "Priced with different numbers", "fewer than were run"):
+    for absent in ("commits are in one table", "Priced with different", "fewer than were run", "power supplies"):
         assert absent not in text
     mixed = list(rows)
     at = next(k for k, row in enumerate(mixed) if row.arm.startswith("quantum/") and row.seed == 1)
@@ -138,6 +138,9 @@ def test_the_notes_say_what_is_in_the_numbers(rows):
     assert "Rows of 2 commits are in one table" in text
     assert f"Priced with different numbers in different rows, which do not compare: {name}." in text
     assert "A control is never the best classical arm" in text
+    rapl = {name: "rapl" if name == "meter" else value for name, value in mixed[0].measured.items()}
+    mixed[0] = dataclasses.replace(mixed[0], measured=rapl | {"provenance": "MEASURED"})
+    assert "not power supplies, fans and disks" in " ".join(output.study(mixed, article()).notes)
     changed = {**mixed[at].projected, name: {"reason": "too noisy"}}
     mixed[at] = dataclasses.replace(mixed[at], projected=changed)
     text = " ".join(output.study(mixed, article()).notes)
