@@ -3,11 +3,14 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
 from rich.console import Console
+
+from qgen import record
+from qgen.energy import meters, profiles
 
 console = Console(stderr=False, highlight=False, soft_wrap=False)
 
@@ -83,3 +86,45 @@ def settings(entries: Sequence[str], places: Sequence[str]) -> dict[str, dict[st
             raise UsageError(f"--set={entry}: {place!r} must be one of: {', '.join(places)}.")
         read[place][field] = value
     return read
+
+
+def known(flag_name: str, names: Sequence[str], choices: Iterable[str]) -> None:
+    """Refuses the first name that is not one of the choices."""
+    choices = tuple(dict.fromkeys(choices))
+    for name in names:
+        if name not in choices:
+            raise UsageError(f"--{flag_name}={name}: must be one of: {', '.join(choices)}.")
+
+
+def seeds(value: int | None, preset: int) -> int:
+    """How many seeds: what the flag says, or the preset where it says nothing."""
+    if value is not None and value < 1:
+        raise UsageError(f"--seeds={value}: must be at least 1.")
+    return preset if value is None else value
+
+
+def machines(names: Sequence[str]) -> dict[str, profiles.Profile]:
+    """The hardware profiles of these names; all, where none is named."""
+    table = profiles.load()
+    known("profile", names, table)
+    return {name: table[name] for name in names or table}
+
+
+def meter(name: str) -> meters.Meter:
+    """The joule counter of this name."""
+    with flag("meter", name):
+        return meters.open_meter(name)
+
+
+def rows(out: Path, resume: bool) -> list[record.Record]:
+    """Makes the output folder and reads the records that it holds already."""
+    found: list[record.Record] = []
+    with flag("out", out):
+        writable(out)
+        if (out / "records.jsonl").exists():
+            found = record.load(out / "records.jsonl")
+    if found and not resume:
+        raise UsageError(
+            f"--noresume: {out} already holds {len(found)} records; name another --out, or leave the flag away."
+        )
+    return found

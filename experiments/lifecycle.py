@@ -100,23 +100,16 @@ def plan() -> Plan:
     Raises:
         cli.UsageError: for the first flag that is wrong.
     """
-    if _PRESET.value not in PRESETS:
-        raise cli.UsageError(f"--preset={_PRESET.value}: must be one of: {', '.join(PRESETS)}.")
+    cli.known("preset", [_PRESET.value], PRESETS)
     preset = SETTINGS[_PRESET.value]
-    seeds = preset.seeds if _SEEDS.value is None else _SEEDS.value
-    if seeds < 1:
-        raise cli.UsageError(f"--seeds={seeds}: must be at least 1.")
-    for name in _STAGE.value:
-        if name not in STAGES:
-            raise cli.UsageError(f"--stage={name}: must be one of: {', '.join(STAGES)}.")
+    seeds = cli.seeds(_SEEDS.value, preset.seeds)
+    cli.known("stage", _STAGE.value, STAGES)
     compared = frozenset(_STAGE.value or STAGES)
     last = max(index for index, name in enumerate(STAGES) if name in compared)
     stages = tuple(STAGES.values())[: last + 1]
 
     available = [arm for name in STAGES if name in compared for arm in STAGES[name].arms]
-    for name in _ARM.value:
-        if name not in available:
-            raise cli.UsageError(f"--arm={name}: must be one of: {', '.join(dict.fromkeys(available))}.")
+    cli.known("arm", _ARM.value, available)
     reference = {name: stage.reference for name, stage in STAGES.items()}
     for entry in _REFERENCE.value:
         name, _, arm = entry.partition("=")
@@ -132,13 +125,7 @@ def plan() -> Plan:
     with cli.flag("set"):
         corpus_config = changed("corpus", preset.corpus, fields["corpus"])
         configs = {name: configure(stage, _PRESET.value, fields[name]) for name, stage in STAGES.items()}
-    with cli.flag("meter", _METER.value):
-        meter = meters.open_meter(_METER.value)
-    known = profiles.load()
-    for name in _PROFILE.value:
-        if name not in known:
-            raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(known)}.")
-    machines = {name: known[name] for name in _PROFILE.value or known}
+    meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
 
     for field in ("characters", "adapt_characters"):
         with cli.flag("set", f"corpus.{field}={getattr(corpus_config, field)}"):
@@ -151,15 +138,7 @@ def plan() -> Plan:
         base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
 
     out = Path(_OUT.value)
-    rows = []
-    with cli.flag("out", out):
-        cli.writable(out)
-        if (out / "records.jsonl").exists():
-            rows = record.load(out / "records.jsonl")
-    if rows and not _RESUME.value:
-        raise cli.UsageError(
-            f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
-        )
+    rows = cli.rows(out, _RESUME.value)
     if others := {row.measured["meter"] for row in rows if row.measured} - {meter.name}:
         raise cli.UsageError(
             f"--meter={_METER.value}: {out} holds rows that {', '.join(sorted(others))} measured, and this run would "

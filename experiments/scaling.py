@@ -60,34 +60,17 @@ def plan() -> Plan:
     Raises:
         cli.UsageError: for the first flag that is wrong.
     """
-    if _PRESET.value not in PRESETS:
-        raise cli.UsageError(f"--preset={_PRESET.value}: must be one of: {', '.join(PRESETS)}.")
-    seeds = SEEDS[_PRESET.value] if _SEEDS.value is None else _SEEDS.value
-    if seeds < 1:
-        raise cli.UsageError(f"--seeds={seeds}: must be at least 1.")
-    for name in _TASK.value:
-        if name not in tasks.TASKS:
-            raise cli.UsageError(f"--task={name}: must be one of: {', '.join(tasks.TASKS)}.")
-    with cli.flag("meter", _METER.value):
-        meter = meters.open_meter(_METER.value)
-    known = profiles.load()
-    for name in _PROFILE.value:
-        if name not in known:
-            raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(known)}.")
+    cli.known("preset", [_PRESET.value], PRESETS)
+    seeds = cli.seeds(_SEEDS.value, SEEDS[_PRESET.value])
+    cli.known("task", _TASK.value, tasks.TASKS)
+    meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
     lifecycle: list[record.Record] = []
     if _ROWS.value is not None:
         with cli.flag("rows", _ROWS.value):
             rows = record.load(Path(_ROWS.value) / "records.jsonl")
             lifecycle = select.latest(rows, "lifecycle")
-    out, rows = Path(_OUT.value), []
-    with cli.flag("out", out):
-        cli.writable(out)
-        if (out / "records.jsonl").exists():
-            rows = record.load(out / "records.jsonl")
-    if rows and not _RESUME.value:
-        raise cli.UsageError(
-            f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
-        )
+    out = Path(_OUT.value)
+    rows = cli.rows(out, _RESUME.value)
     return Plan(
         preset=_PRESET.value,
         seeds=seeds,
@@ -95,7 +78,7 @@ def plan() -> Plan:
         out=out,
         lifecycle=tuple(lifecycle),
         meter=meter,
-        machines={name: known[name] for name in _PROFILE.value or known},
+        machines=machines,
         done=record.done(rows),
     )
 
