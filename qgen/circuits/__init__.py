@@ -2,7 +2,7 @@
 
 from qgen.circuits import ansatz, encodings, observables
 from qgen.circuits.circuit import Circuit, Conditional, Measure, Repeat, Reset, repeat
-from qgen.circuits.counting import count
+from qgen.circuits.counting import clifford_t, count
 from qgen.circuits.gates import ALIASES, GATES
 from qgen.circuits.gradients import metric_resources, metric_tensor, parameter_shift, shift_gradient, spsa
 from qgen.circuits.observables import Observable, pauli, z
@@ -32,6 +32,7 @@ __all__ = [
     "Reset",
     "ansatz",
     "apply",
+    "clifford_t",
     "controlled",
     "count",
     "diagonal",

@@ -1,90 +1,32 @@
-"""Counting: the Resources of a circuit at the logical level, and after routing to a named connectivity.
-
-Gates on one and two wires count as they are; wider ones count through standard decompositions: Toffoli and CCZ with 6
-CNOTs and 7 T (Nielsen and Chuang, fig. 4.9), k controls with 2 (k - 1) Toffolis on k - 1 clean ancillas (fig. 4.10),
-Pauli rotations with CNOT ladders, a uniformly controlled or diagonal k-qubit gate with 2^k - 2 CNOTs, a general one by
-the quantum Shannon decomposition's bound (arXiv:quant-ph/0406176).
-"""
+"""Counting: the Resources of a circuit at the logical level, after routing, and in Clifford gates and T gates."""
 
 import functools
-import itertools
 import math
-from collections import deque
-from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from qgen import check
-from qgen.circuits.circuit import Circuit, Conditional, Item, Measure, Repeat, Reset
-from qgen.circuits.operation import Op, gate
+from qgen.circuits.circuit import Circuit
+from qgen.circuits.routing import CONNECTIVITIES, route
+from qgen.circuits.steps import Step, expand, schedule
 from qgen.resources import Resources
 
-CONNECTIVITIES = ("all", "linear", "grid", "heavy_hex")
-
-_T_COUNT = {"t": 1, "tdg": 1, "ch": 2}
-_CONTROLLED = {
-    "id": (0, 0),
-    "x": (0, 0),
-    "y": (0, 0),
-    "z": (0, 0),
-    "h": (2, 0),
-    "s": (3, 0),
-    "sdg": (3, 0),
-    "sx": (3, 0),
-    "sxdg": (3, 0),
-    "t": (0, 3),
-    "tdg": (0, 3),
-    "p": (0, 3),
-    "u1": (0, 3),
-    "rx": (0, 2),
-    "ry": (0, 2),
-    "rz": (0, 2),
-    "unitary": (0, 6),
-}
-"""T gates and rotations of a one-qubit gate under one control."""
-
-_ROTATIONS = {
-    "cp": 3,
-    "cp00": 3,
-    "cp01": 3,
-    "cp10": 3,
-    "crx": 2,
-    "cry": 2,
-    "crz": 2,
-    "rxy": 2,
-    "siswap": 2,
-    "single_excitation": 2,
-    "single_excitation_plus": 3,
-    "single_excitation_minus": 3,
-    "fermionic_swap": 4,
-    "gphase": 0,
-}
-"""Rotations by arbitrary angles that a gate needs on a fault-tolerant machine; 1 for every other gate with an angle."""
+SYNTHESIS_SLOPE = 4
+SYNTHESIS_OFFSET = 10
+"""T gates of one rotation to an error: at most SLOPE * log2(1 / error) + OFFSET (arXiv:1212.6253)."""
 
 
-class Step(NamedTuple):
-    """One gate (or block of gates) on the machine.
+class CliffordT(NamedTuple):
+    """Bounds on one execution of a circuit in Clifford gates and T gates.
 
     Attributes:
-        wires: what it occupies.
-        single: one-qubit gates in it.
-        double: two-qubit gates in it.
-        t_gates: T gates in it.
-        rotations: rotations in it.
-        depth: layers that it takes.
-        depth_2q: those of them that hold a two-qubit gate.
-        reads: measurements in it.
+        t_gates: T gates in all.
+        t_depth: the longest chain of T gates that wait for one another.
+        per_rotation: T gates that stand for one rotation.
     """
 
-    wires: tuple[int, ...]
-    single: int = 0
-    double: int = 0
-    t_gates: int = 0
-    rotations: int = 0
-    depth: int = 1
-    depth_2q: int = 0
-    reads: int = 0
+    t_gates: int
+    t_depth: int
+    per_rotation: int
 
 
 def count(circuit: Circuit, shots: int = 1, circuits: int = 1, connectivity: str = "all") -> Resources:
@@ -111,14 +53,54 @@ def count(circuit: Circuit, shots: int = 1, circuits: int = 1, connectivity: str
     return total + Resources(total.qubits, circuits=circuits)
 
 
+def clifford_t(circuit: Circuit, error: float, connectivity: str = "all") -> CliffordT:
+    """The T count and the T depth of one execution, with every rotation synthesised without ancillas.
+
+    All rotations share the error evenly, as operator norms add up; an angle that happens to be a Clifford gate's counts
+    like any other, so that both numbers are upper bounds.
+
+    Args:
+        circuit: the circuit.
+        error: what all its rotations together may be wrong by in operator norm, below 1.
+        connectivity: as in `count`.
+
+    Returns:
+        The bounds.
+
+    Raises:
+        ValueError: if the error does not lie between 0 and 1, or the connectivity is unknown.
+
+    Example:
+        >>> from qgen.circuits import Angle, Circuit, gate
+        >>> clifford_t(Circuit(2, (gate("t", 0), gate("rz", 1, Angle(0)))), error=2**-10)
+        CliffordT(t_gates=51, t_depth=50, per_rotation=50)
+    """
+    check.positive("error", error)
+    check.within("error", error, 0.0, 1.0)
+    check.one_of("connectivity", connectivity, CONNECTIVITIES)
+    steps, _ = _steps(circuit, connectivity)
+    rotations = sum(step.rotations for step in steps)
+    bound = SYNTHESIS_SLOPE * math.log2(max(rotations, 1) / error) + SYNTHESIS_OFFSET
+    per_rotation = math.ceil(bound) if rotations else 0
+    cost = [step.t_gates + per_rotation * step.rotations for step in steps]
+    depth, _ = schedule([s._replace(depth=t, depth_2q=0) for s, t in zip(steps, cost, strict=True)])
+    return CliffordT(sum(cost), depth, per_rotation)
+
+
+def _steps(circuit: Circuit, connectivity: str) -> tuple[list[Step], int]:
+    """The steps of one shot and the qubits that they touch."""
+    steps = [step for item in circuit.walk() for step in expand(item, circuit.n_qubits)]
+    qubits = max([circuit.n_qubits, *(w + 1 for step in steps for w in step.wires)])
+    if connectivity == "all":
+        return steps, qubits
+    steps = list(route(steps, qubits, connectivity))
+    return steps, max([qubits, *(w + 1 for step in steps for w in step.wires)])
+
+
 @functools.lru_cache(maxsize=128)
 def _once(circuit: Circuit, connectivity: str) -> Resources:
     """One shot."""
-    steps = [step for item in circuit.walk() for step in expand(item, circuit.n_qubits)]
-    qubits = max([circuit.n_qubits, *(w + 1 for step in steps for w in step.wires)])
-    if connectivity != "all":
-        steps = list(route(steps, qubits, connectivity))
-        qubits = max([qubits, *(w + 1 for step in steps for w in step.wires)])
+    steps, qubits = _steps(circuit, connectivity)
     depth, depth_2q = schedule(steps)
     return Resources(
         qubits,
@@ -131,221 +113,3 @@ def _once(circuit: Circuit, connectivity: str) -> Resources:
         t_gates=sum(step.t_gates for step in steps),
         rotations=sum(step.rotations for step in steps),
     )
-
-
-def schedule(steps: list[Step]) -> tuple[int, int]:
-    """Layers by as-soon-as-possible scheduling, and how many of them hold a two-qubit gate."""
-    busy: dict[int, int] = {}
-    with_double: set[int] = set()
-    depth = 0
-    for step in steps:
-        start = max((busy.get(w, 0) for w in step.wires), default=0)
-        end = start + (step.depth if step.wires else 0)
-        for wire in step.wires:
-            busy[wire] = end
-        with_double.update(range(end - step.depth_2q, end))
-        depth = max(depth, end)
-    return depth, len(with_double)
-
-
-def expand(item: Item, ancilla: int) -> Iterator[Step]:
-    """The machine's steps of one operation; `ancilla` is the first wire that is free for help."""
-    if isinstance(item, Measure):
-        yield Step((item.wire,), reads=1)
-    elif isinstance(item, Reset):
-        yield Step((item.wire,))
-    elif isinstance(item, Conditional):
-        yield from expand(item.op, ancilla)
-    else:
-        assert isinstance(item, Op) and not isinstance(item, Repeat)
-        for part in item.parts():
-            yield from _op(part, ancilla)
-
-
-def _op(op: Op, ancilla: int) -> Iterator[Step]:
-    zeros = [Step((c,), 1) for c, v in zip(op.controls, op.values, strict=True) if not v]
-    yield from zeros
-    yield from _positive(op, ancilla)
-    yield from zeros
-
-
-def _positive(op: Op, ancilla: int) -> Iterator[Step]:
-    """An operation whose controls all want 1."""
-    name, controls, wires = op.name, op.controls, op.wires
-    if name in ("ccx", "ccz"):
-        name, controls, wires = name[-1], (*controls, *wires[:2]), wires[2:]
-    elif name in ("cx", "cz") and controls:
-        name, controls, wires = name[-1], (*controls, *wires[:1]), wires[1:]
-    if name == "gphase" and controls:
-        name, controls, wires = "p", controls[:-1], controls[-1:]
-    if name in ("swap", "cswap") and (controls or name == "cswap"):
-        controls = (*controls, *wires[:1]) if name == "cswap" else controls
-        a, b = wires[-2:]
-        yield _cnot(b, a)
-        yield from _positive(gate("x", b, controls=(*controls, a)), ancilla)
-        yield _cnot(b, a)
-    elif name in ("x", "z") and len(controls) == 1:
-        yield _cnot(controls[0], wires[0])
-    elif name in ("x", "z") and len(controls) == 2:
-        yield from _toffoli(*controls, wires[0], with_h=name == "x")
-    elif len(controls) >= 2:  # compute the AND of the controls, act under it, uncompute
-        chain = []
-        held = controls[0]
-        for k, control in enumerate(controls[1:]):
-            chain.append((held, control, ancilla + k))
-            held = ancilla + k
-        for a, b, c in chain:
-            yield from _toffoli(a, b, c, with_h=True)
-        alone = Op(name, wires, op.angles, (held,), (), op.word, op.data)
-        yield from _positive(alone, ancilla + len(chain))
-        for a, b, c in reversed(chain):
-            yield from _toffoli(a, b, c, with_h=True)
-    else:
-        yield from _plain(Op(name, wires, op.angles, controls, (), op.word, op.data))
-
-
-def _plain(op: Op) -> Iterator[Step]:
-    """An operation with at most one control besides those that its name says."""
-    wires = op.support
-    if op.name == "pauli_rot" and not op.controls:
-        yield from _pauli(op)
-    elif not wires:
-        return
-    elif (op.name == "diagonal" and len(wires) > 1) or (op.name == "unitary" and len(op.wires) > 1):
-        yield _block(op)
-    elif len(wires) <= 2:
-        t_gates, turns = _CONTROLLED[op.name] if op.controls else _cost(op)
-        double = len(wires) - 1
-        yield Step(wires, 1 - double, double, t_gates, turns, 1, double)
-    elif op.name.startswith("double_excitation") and not op.controls:
-        # 14 CNOTs, 6 H and 8 RY (arXiv:2104.05695, fig. 5), one after the other.
-        yield Step(wires, 14, 14, 0, 8 if op.name == "double_excitation" else 16, 28, 14)
-    else:
-        yield _block(op)
-
-
-def _cost(op: Op) -> tuple[int, int]:
-    """T gates and rotations of a gate on one or two wires."""
-    given = {"unitary": 3, "diagonal": 1}.get(op.name, len(op.angles))
-    return _T_COUNT.get(op.name, 0), _ROTATIONS.get(op.name, given)
-
-
-def _cnot(a: int, b: int) -> Step:
-    return Step((a, b), double=1, depth_2q=1)
-
-
-def _toffoli(a: int, b: int, c: int, with_h: bool) -> Iterator[Step]:
-    """Six CNOTs, seven T and (for Toffoli rather than CCZ) two H."""
-    t = [Step((w,), 1, t_gates=1) for w in (a, b, c)]
-    if with_h:
-        yield Step((c,), 1)
-    yield from (_cnot(b, c), t[2], _cnot(a, c), t[2], _cnot(b, c), t[2], _cnot(a, c), t[1], t[2])
-    yield from (_cnot(a, b), t[0], t[1], _cnot(a, b))
-    if with_h:
-        yield Step((c,), 1)
-
-
-def _pauli(op: Op) -> Iterator[Step]:
-    """Basis changes, a ladder of CNOTs, a rotation, and back."""
-    wires = [w for w, letter in zip(op.wires, op.word, strict=True) if letter != "I"]
-    turned = [Step((w,), 1) for w, letter in zip(op.wires, op.word, strict=True) if letter in "XY"]
-    ladder = [_cnot(a, b) for a, b in itertools.pairwise(wires)]
-    if not wires:
-        return
-    yield from turned
-    yield from ladder
-    yield Step((wires[-1],), 1, rotations=1)
-    yield from reversed(ladder)
-    yield from turned
-
-
-def _block(op: Op) -> Step:
-    """A bound for a gate known only by its matrix, all gates one after the other."""
-    k = len(op.support)
-    is_diagonal = op.name == "diagonal"
-    double = 2**k - 2 if is_diagonal else math.ceil(23 / 48 * 4**k - 1.5 * 2**k + 4 / 3)
-    single = 2**k - 1 if is_diagonal else 4**k - 1
-    return Step(op.support, single, double, 0, single, single + double, double)
-
-
-def graph(qubits: int, connectivity: str) -> list[tuple[int, ...]]:
-    """The neighbours of every qubit of a machine with at least so many qubits.
-
-    Args:
-        qubits: how many are needed.
-        connectivity: "linear", "grid" (the smallest square that holds them, row after row) or "heavy_hex".
-
-    Returns:
-        One tuple of neighbours per qubit; a heavy-hex lattice may have more qubits than asked.
-    """
-    if connectivity == "linear":
-        return [tuple(q for q in (k - 1, k + 1) if 0 <= q < qubits) for k in range(qubits)]
-    if connectivity == "grid":
-        width = math.isqrt(qubits - 1) + 1
-        pairs = [(k, k + 1) for k in range(qubits - 1) if (k + 1) % width] + [
-            (k, k + width) for k in range(qubits - width)
-        ]
-        return _neighbours(qubits, pairs)
-    return _heavy_hex(qubits)
-
-
-def _heavy_hex(qubits: int) -> list[tuple[int, ...]]:
-    """Rows of qubits with bridges at every fourth place, shifted by two from gap to gap (arXiv:1907.09528)."""
-    length = max(3, 4 * math.ceil(math.sqrt(qubits / 5) / 2) + 1)
-    pairs: list[tuple[int, int]] = []
-    total = length
-    rows = [list(range(length))]
-    pairs += list(itertools.pairwise(rows[0]))
-    while total < qubits:
-        bridges = list(range(0 if len(rows) % 2 else 2, length, 4))
-        first = total + len(bridges)
-        row = list(range(first, first + length))
-        for k, column in enumerate(bridges):
-            pairs += [(rows[-1][column], total + k), (total + k, row[column])]
-        pairs += list(itertools.pairwise(row))
-        rows.append(row)
-        total = first + length
-    return _neighbours(total, pairs)
-
-
-def _neighbours(qubits: int, pairs: list[tuple[int, int]]) -> list[tuple[int, ...]]:
-    found: list[set[int]] = [set() for _ in range(qubits)]
-    for a, b in pairs:
-        found[a].add(b)
-        found[b].add(a)
-    return [tuple(sorted(neighbours)) for neighbours in found]
-
-
-def route(steps: list[Step], qubits: int, connectivity: str) -> Iterator[Step]:
-    """The steps with SWAPs that bring the two wires of every two-qubit gate next to each other."""
-    neighbours = graph(qubits, connectivity)
-    place = np.arange(len(neighbours))  # logical -> physical
-    holds = np.arange(len(neighbours))  # physical -> logical
-
-    @functools.cache
-    def distances(target: int) -> tuple[int, ...]:
-        found = [-1] * len(neighbours)
-        found[target] = 0
-        queue = deque([target])
-        while queue:
-            here = queue.popleft()
-            for there in neighbours[here]:
-                if found[there] < 0:
-                    found[there] = found[here] + 1
-                    queue.append(there)
-        return tuple(found)
-
-    for step in steps:
-        if step.double:
-            # A block on several wires is brought together around its last wire.
-            for wire in step.wires[:-1]:
-                target = distances(int(place[step.wires[-1]]))
-                goal = 1 if len(step.wires) == 2 else 2
-                while target[place[wire]] > goal:
-                    here = int(place[wire])
-                    there = min(neighbours[here], key=lambda q: target[q])
-                    yield Step((here, there), double=3, depth=3, depth_2q=3)
-                    other = int(holds[there])
-                    place[wire], place[other] = there, here
-                    holds[here], holds[there] = other, wire
-        yield step._replace(wires=tuple(int(place[w]) for w in step.wires))

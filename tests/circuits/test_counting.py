@@ -3,7 +3,10 @@ import pennylane as qml
 import pytest
 
 from qgen import circuits as qc
-from qgen.circuits import counting
+from qgen.circuits.routing import graph, route
+from qgen.circuits.steps import Step
+from qgen.interop.openqasm import from_qasm
+from tests.circuits import qiskit_counts
 from tests.circuits.oracle import pennylane_op
 
 
@@ -29,6 +32,46 @@ def test_elementary_gates_count_as_pennylane_counts(circuit):
     found = qc.count(circuit)
     assert (found.gates_1q, found.gates_2q, found.layers) == pennylane_specs(circuit)
     assert found.measurements == circuit.n_qubits and found.shots == 1 and found.circuits == 1
+
+
+def basic(found):
+    return found.gates_1q, found.gates_2q, found.layers, found.layers_2q
+
+
+@pytest.mark.parametrize("name", qiskit_counts.PROGRAMS)
+def test_counts_are_qiskits(name):
+    circuit = from_qasm(qiskit_counts.PROGRAMS[name])
+    found = qc.count(circuit)
+    assert (*basic(found), found.t_gates) == qiskit_counts.LOGICAL[name][:5]
+
+
+def test_t_depth_without_rotations_is_qiskits():
+    found = qc.clifford_t(from_qasm(qiskit_counts.PROGRAMS["toffolis"]), 0.01)
+    assert found == (*qiskit_counts.LOGICAL["toffolis"][4:], 0)
+
+
+@pytest.mark.parametrize(("name", "connectivity"), qiskit_counts.ROUTED)
+def test_counts_after_routing_are_qiskits(name, connectivity):
+    found = qc.count(from_qasm(qiskit_counts.PROGRAMS[name]), connectivity=connectivity)
+    assert basic(found) == qiskit_counts.ROUTED[name, connectivity]
+
+
+def test_the_lattice_is_the_one_that_qiskit_routed_on():
+    pairs = [(a, b) for a, near in enumerate(graph(6, "heavy_hex")) for b in near if a < b]
+    assert pairs == qiskit_counts.HEAVY_HEX
+
+
+@pytest.mark.parametrize(("name", "rotations"), [("mixed", 7), ("rows", 1)])
+def test_synthesis_in_t_gates_is_qiskits(name, rotations):
+    """An error at which the bound of arXiv:1212.6253, 4 log2(1 / error) + 10 per rotation, gives just 53 T gates."""
+    circuit = from_qasm(qiskit_counts.PROGRAMS[name])
+    found = qc.clifford_t(circuit, rotations * 2**-10.7)
+    assert found.per_rotation == 53
+    assert (found.t_gates, found.t_depth) == qiskit_counts.SYNTHESISED[name]
+    routed = qc.clifford_t(circuit, rotations * 2**-10.7, connectivity="linear")
+    assert routed.t_gates == found.t_gates and routed.t_depth >= found.t_depth
+    looser = qc.clifford_t(circuit, rotations * 2**-10.2)
+    assert looser.per_rotation == 51
 
 
 def test_totals_over_shots_and_circuits():
@@ -103,9 +146,9 @@ def test_routing_brings_distant_wires_together(connectivity, swaps):
 @pytest.mark.parametrize("connectivity", ["linear", "grid", "heavy_hex"])
 def test_routed_steps_are_neighbours_and_do_the_same(connectivity):
     rng = np.random.default_rng(1)
-    steps = [counting.Step(tuple(int(w) for w in rng.permutation(9)[:2]), double=1, depth_2q=1) for _ in range(30)]
-    neighbours = counting.graph(9, connectivity)
-    routed = list(counting.route(steps, 9, connectivity))
+    steps = [Step(tuple(int(w) for w in rng.permutation(9)[:2]), double=1, depth_2q=1) for _ in range(30)]
+    neighbours = graph(9, connectivity)
+    routed = list(route(steps, 9, connectivity))
     holds = list(range(len(neighbours)))
     done = []
     for step in routed:
@@ -120,7 +163,7 @@ def test_routed_steps_are_neighbours_and_do_the_same(connectivity):
 
 @pytest.mark.parametrize("qubits", [1, 5, 20, 65, 130])
 def test_heavy_hex_is_connected_and_sparse(qubits):
-    neighbours = counting.graph(qubits, "heavy_hex")
+    neighbours = graph(qubits, "heavy_hex")
     assert len(neighbours) >= qubits and max(map(len, neighbours)) <= 3
     reached, queue = {0}, [0]
     while queue:
@@ -141,3 +184,17 @@ def test_heavy_hex_is_connected_and_sparse(qubits):
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         qc.count(qc.Circuit(1), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"error": 0.0}, "`error` must be above 0"),
+        ({"error": float("nan")}, "`error` must be above 0"),
+        ({"error": 1.5}, r"`error` must lie in \[0.0, 1.0\]"),
+        ({"error": 0.1, "connectivity": "ring"}, "`connectivity` must be one of"),
+    ],
+)
+def test_bad_input_of_synthesis(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        qc.clifford_t(qc.Circuit(1), **arguments)
