@@ -114,7 +114,7 @@ class Programs:
         lanes = np.asarray(group.lanes)
         width = self._width(group.static, len(lanes), in_parts)
         data = np.asarray(jax.random.key_data(keys))
-        after = []
+        after: Any = None
         for first in range(0, len(lanes), width):
             # The last chunk is filled up with its last lane.
             chosen = np.minimum(np.arange(first, first + width), len(lanes) - 1)
@@ -127,18 +127,22 @@ class Programs:
                 if group.states is None:
                     state = self._compiled("init", group.static, width)(own, inputs)
                 else:
-                    state = _taken(group.states, np.asarray(group.rows)[chosen], self._sharding())
+                    state = _taker(self._sharding())(group.states, np.asarray(group.rows, np.int32)[chosen])
                 state, losses = self._compiled("part", group.static, width)(
                     own, inputs, state, np.int32(start), np.int32(stop)
                 )
-                after.append(state)
+                if len(lanes) <= width:
+                    after = state
+                else:
+                    after = _maker(-(-len(lanes) // width) * width, self._sharding())(state) if after is None else after
+                    after = _putter(self._sharding())(after, state, np.int32(first))
             else:
                 losses = self._compiled("whole", group.static, width)(own, inputs)
             self.lane_steps += width * (stop - start)
             ended = lanes[first : first + width]
             yield ended.tolist(), _gathered(losses)[: len(ended)]
         if in_parts:
-            group.states = _joined(after) if len(after) > 1 else after[0]
+            group.states = after
             group.rows = list(range(len(lanes)))
 
     def _width(self, static: dict[str, Any], lanes: int, in_parts: bool) -> int:
@@ -209,7 +213,9 @@ def _program(
     key_shape = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
     data = jax.ShapeDtypeStruct((width, *key_shape.shape), key_shape.dtype)
     traced = {name: jax.ShapeDtypeStruct((width,), dtype) for name, dtype in dtypes}
-    lane, shapes = {"whole": (whole, (data, traced)), "init": (init, (data, traced)), "part": (part, (data, traced))}[kind]
+    lane, shapes = {"whole": (whole, (data, traced)), "init": (init, (data, traced)), "part": (part, (data, traced))}[
+        kind
+    ]
     axes: tuple[int | None, ...] = (0, 0)
     if kind == "part":
         number = jax.ShapeDtypeStruct((), jnp.int32)
@@ -225,17 +231,36 @@ def _program(
     return jax.jit(spread, in_shardings=places, out_shardings=NamedSharding(mesh, P(AXIS))).lower(*shapes).compile()
 
 
-def _taken(states: Any, rows: np.ndarray, sharding: NamedSharding | None) -> Any:
-    """Some rows of the states, laid out over the devices as the programs expect them."""
+@functools.lru_cache
+def _taker(sharding: NamedSharding | None) -> Any:
+    """Takes rows of the states, laid out over the devices as the programs expect them."""
 
-    def take(states: Any) -> Any:
+    def take(states: Any, rows: Array) -> Any:
         return jax.tree.map(lambda leaf: leaf[rows], states)
 
-    return (jax.jit(take) if sharding is None else jax.jit(take, out_shardings=sharding))(states)
+    return jax.jit(take) if sharding is None else jax.jit(take, out_shardings=sharding)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    return jax.jit(lambda parts: jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts))(list(parts))
+@functools.lru_cache
+def _putter(sharding: NamedSharding | None) -> Any:
+    """Puts a chunk's states into the rows of a buffer that holds a whole group's."""
+
+    def put(buffer: Any, part: Any, row: Array) -> Any:
+        return jax.tree.map(lambda b, p: jax.lax.dynamic_update_slice_in_dim(b, p, row, 0), buffer, part)
+
+    return (
+        jax.jit(put, donate_argnums=0) if sharding is None else jax.jit(put, donate_argnums=0, out_shardings=sharding)
+    )
+
+
+@functools.lru_cache
+def _maker(rows: int, sharding: NamedSharding | None) -> Any:
+    """A buffer of so many rows for states like the given ones."""
+
+    def make(part: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), part)
+
+    return jax.jit(make) if sharding is None else jax.jit(make, out_shardings=sharding)
 
 
 def _rounded_up(lanes: int, devices: int) -> int:

@@ -124,6 +124,10 @@ class Categorical:
         """Refuses what cannot be chosen from or traced."""
         object.__setattr__(self, "choices", tuple(self.choices))
         check.at_least("number of choices", len(self.choices), 1)
+        try:
+            hash(self.choices)
+        except TypeError:
+            raise ValueError(f"Argument `choices` must be hashable, but is {self.choices}.") from None
         if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
             raise ValueError(f"Argument `choices` must hold different things, but is {self.choices}.")
         if not self.static and not all(isinstance(choice, int | float) for choice in self.choices):
@@ -311,20 +315,32 @@ class Space:
         Raises:
             ValueError: for a real axis without `levels`.
         """
-        columns = []
-        for name, axis in self.axes.items():
-            if axis.size is not None:
-                columns.append([axis.place(axis.value((i + 0.5) / axis.size)) for i in range(axis.size)])
-            elif levels is None:
-                raise ValueError(f"Argument `levels` must be given: the axis {name} has no values of its own.")
-            else:
-                columns.append(((np.arange(levels) + 0.5) / levels).tolist())
+        columns = self.columns(levels)
         cells = np.stack([part.ravel() for part in np.meshgrid(*columns, indexing="ij")], axis=1)
         if not any(isinstance(axis, Conditional) for axis in self.axes.values()):
             return cells
         cells = self.canonical(cells)
         _, first = np.unique(cells, axis=0, return_index=True)
         return cells[np.sort(first)]
+
+    def columns(self, levels: int | None = None) -> list[Floating[np.ndarray, " values"]]:
+        """The coordinates that each axis has, or `levels` evenly spread ones of a real axis.
+
+        Raises:
+            ValueError: for a real axis without `levels`.
+        """
+        made = []
+        for name, axis in self.axes.items():
+            inner = axis.axis if isinstance(axis, Conditional) else axis
+            if isinstance(inner, Integer):
+                made.append(np.array([inner.place(value) for value in range(inner.low, inner.high + 1)]))
+            elif isinstance(inner, Categorical):
+                made.append((np.arange(inner.size) + 0.5) / inner.size)
+            elif levels is None:
+                raise ValueError(f"Argument `levels` must be given: the axis {name} has no values of its own.")
+            else:
+                made.append((np.arange(levels) + 0.5) / levels)
+        return made
 
     def _active(self, point: Sequence[float]) -> frozenset[str]:
         """Which axes count."""

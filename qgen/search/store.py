@@ -67,7 +67,9 @@ class Store:
             self.known[number] = ended
         row = {
             "number": number,
-            "params": {name: value if isinstance(value, int | float | str) else repr(value) for name, value in params.items()},
+            "params": {
+                name: value if isinstance(value, int | float | str) else repr(value) for name, value in params.items()
+            },
             "point": point.tolist(),
             "loss": None if math.isnan(ended.loss) else ended.loss,
             "steps": ended.steps,

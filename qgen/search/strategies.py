@@ -4,7 +4,7 @@ Hosts' libraries do what they do well: quasi-random points are SciPy's, the tree
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 from qgen import check
 from qgen.resources import Resources
 from qgen.search.space import Categorical, Conditional, Space
-from qgen.search.strategy import Proposal, Proposals, Strategy, seed_of, without_repeats
+from qgen.search.strategy import Proposal, Proposals, Strategy, cost, seed_of, without_repeats
 from qgen.search.sweep import Rung
 from qgen.types import Float, Int, Key
 
@@ -99,7 +99,11 @@ def _suggested(trial: Any, space: Space) -> Float[np.ndarray, " axes"]:
                 continue
             axis = axis.axis
         if isinstance(axis, Categorical):
-            suggest = trial.suggest_int if axis.ordered else lambda n, low, high: trial.suggest_categorical(n, range(high + 1))
+            suggest = (
+                trial.suggest_int
+                if axis.ordered
+                else lambda n, low, high: trial.suggest_categorical(n, range(high + 1))
+            )
             value = axis.choices[suggest(name, 0, axis.size - 1)]
         elif axis.size is not None:
             value = trial.suggest_int(name, axis.low, axis.high, log=axis.log)
@@ -176,15 +180,6 @@ def bracket(steps: int, lanes: int, eta: int, halvings: int) -> tuple[Rung, ...]
     return tuple(rung for place, rung in enumerate(rungs) if place == 0 or rung.steps > rungs[place - 1].steps)
 
 
-def cost(rungs: Sequence[Rung], lanes: int, steps: int) -> float:
-    """What a bracket spends, in whole trainings."""
-    total, done = 0, 0
-    for rung in rungs:
-        total += lanes * (rung.steps - done)
-        lanes, done = rung.keep, rung.steps
-    return (total + lanes * (steps - done)) / steps
-
-
 def evolution(ask: Callable[..., Any], tell: Callable[..., Any], begin: Callable[..., Any], least: int) -> Strategy:
     """CMA-ES from its three functions: `begin(axes)`, `ask(generator, state)`, `tell(state, points, losses)`."""
 
@@ -207,27 +202,19 @@ def by_surrogate(name: str, choose: Choose, *, start_points: int = 8, note: str 
     The candidates are the space's grid where it has one of at most MOST_CELLS cells, and else Sobol points, fresh for
     every choice; configurations that were trained are no candidates.
     """
-    check.at_least("start_points", start_points, 2)
 
-    def start(key: Key, space: Space, budget: int) -> Proposals:
-        start_key, run_key = jax.random.split(key)
-        seen = space.canonical(sobol(start_key, len(space.axes), min(start_points, budget)))
-        losses = yield Proposal(seen)
-        grid = cells(space)
-        for t in range(budget):
-            candidate_key, choose_key = jax.random.split(jax.random.fold_in(run_key, t))
-            offered = grid
-            if offered is None:
-                offered = space.canonical(sobol(candidate_key, len(space.axes), CANDIDATES))
-            offered = offered[without_repeats(seen, offered)]
-            if not len(offered):
-                return
-            choice = choose(choose_key, features(space, seen), losses, features(space, offered))
-            point = offered[[choice.place]]
-            found = yield Proposal(point, resources=choice.resources, coherent=choice.coherent)
-            seen, losses = np.concatenate([seen, point]), np.concatenate([losses, found])
+    def propose(key: Key, space: Space, seen: Any, losses: Any) -> Proposal | None:
+        candidate_key, choose_key = jax.random.split(key)
+        offered = cells(space)
+        if offered is None:
+            offered = space.canonical(sobol(candidate_key, len(space.axes), CANDIDATES))
+        offered = offered[without_repeats(seen, offered)]
+        if not len(offered):
+            return None
+        choice = choose(choose_key, features(space, seen), losses, features(space, offered))
+        return Proposal(offered[[choice.place]], resources=choice.resources, coherent=choice.coherent)
 
-    return Strategy(name, start, start_points + 1, note)
+    return _step_by_step(name, propose, start_points, note)
 
 
 def by_cells(name: str, choose: ChooseCell, *, start_points: int = 8, note: str = "") -> Strategy:
@@ -235,28 +222,39 @@ def by_cells(name: str, choose: ChooseCell, *, start_points: int = 8, note: str 
 
     A cell that was trained already is replaced by a random one that was not.
     """
+
+    def propose(key: Key, space: Space, seen: Any, losses: Any) -> Proposal | None:
+        choose_key, spare_key = jax.random.split(key)
+        columns = space.columns(LEVELS)
+        shape = tuple(map(len, columns))
+        rows = np.stack([abs(seen[:, [i]] - column[None]).argmin(1) for i, column in enumerate(columns)], axis=1)
+        taken = {tuple(row) for row in rows.tolist()}
+        if len(taken) >= math.prod(shape):
+            return None
+        cell, resources = choose(choose_key, rows, losses, shape)
+        generator = np.random.default_rng(seed_of(spare_key))
+        while cell in taken:
+            cell = tuple(int(generator.integers(size)) for size in shape)
+        return Proposal(np.array([[column[i] for i, column in zip(cell, columns, strict=True)]]), resources=resources)
+
+    return _step_by_step(name, propose, start_points, note)
+
+
+def _step_by_step(name: str, propose: Callable[..., Proposal | None], start_points: int, note: str) -> Strategy:
     check.at_least("start_points", start_points, 2)
 
     def start(key: Key, space: Space, budget: int) -> Proposals:
         start_key, run_key = jax.random.split(key)
-        shape = tuple(axis.size or LEVELS for axis in space.axes.values())
-        # Middles of equal bins, which `canonical` moves where a logarithmic integer axis has unequal ones.
-        middles = lambda rows: (np.asarray(rows) + 0.5) / shape  # noqa: E731
-        seen = np.minimum((sobol(start_key, len(shape), min(start_points, budget)) * shape).astype(int), np.array(shape) - 1)
-        losses = yield Proposal(middles(seen))
+        seen = space.canonical(sobol(start_key, len(space.axes), min(start_points, budget)))
+        losses = yield Proposal(seen)
         for t in range(budget):
-            choose_key, spare_key = jax.random.split(jax.random.fold_in(run_key, t))
-            cell, resources = choose(choose_key, seen, losses, shape)
-            taken = {tuple(row) for row in seen.tolist()}
-            if len(taken) >= math.prod(shape):
+            proposal = propose(jax.random.fold_in(run_key, t), space, seen, losses)
+            if proposal is None:
                 return
-            generator = np.random.default_rng(seed_of(spare_key))
-            while cell in taken:
-                cell = tuple(int(generator.integers(size)) for size in shape)
-            found = yield Proposal(middles([cell]), resources=resources)
-            seen, losses = np.concatenate([seen, [cell]]), np.concatenate([losses, found])
+            found = yield proposal
+            seen, losses = np.concatenate([seen, space.canonical(proposal.points)]), np.concatenate([losses, found])
 
-    return Strategy(name, start, start_points + 1, note)
+    return Strategy(name, start, start_points + 1, note, propose)
 
 
 def cells(space: Space) -> Float[np.ndarray, "cells axes"] | None:

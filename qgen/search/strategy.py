@@ -48,12 +48,15 @@ class Strategy(NamedTuple):
             worst loss that was seen.
         least: the smallest budget, in trainings, that it can work with.
         note: one sentence on what is simulated or left out.
+        propose: for a strategy whose next proposal follows from what was trained alone:
+            `(key, space, seen points, their losses) -> Proposal`, or None where nothing is left to train.
     """
 
     name: str
     start: Callable[[Key, Space, int], Proposals]
     least: int = 1
     note: str = ""
+    propose: Callable[[Key, Space, Any, Any], Proposal | None] | None = None
 
 
 class Trial(NamedTuple):
@@ -112,17 +115,15 @@ Evaluate = Callable[[Proposal, int | None], Sequence[Ended]]
 """`(proposal, number of its first trial, or None where it is simulated) -> how its runs ended`, in order."""
 
 
-def play(
-    key: Key, space: Space, strategy: Strategy, budget: int, steps: int, evaluate: Evaluate
-) -> History:
+def play(key: Key, space: Space, strategy: Strategy, budget: int, steps: int, evaluate: Evaluate) -> History:
     """Runs a strategy until its budget is spent or it has nothing more to propose.
 
     Args:
         key: the strategy's random key.
         space: the space.
         strategy: the strategy.
-        budget: whole trainings; a run of fewer steps counts as its share. Proposals beyond it are cut short, brackets
-            of successive halving are not.
+        budget: whole trainings; a run of fewer steps counts as its share. Proposals beyond it are cut short, and a
+            bracket of successive halving that does not fit ends the study.
         steps: steps of a whole training.
         evaluate: trains.
 
@@ -147,7 +148,8 @@ def play(
         points = space.canonical(proposal.points)
         if not proposal.rungs and not proposal.simulated:
             points = points[: max(0, math.ceil(budget - spent - 1e-9))]
-        if not len(points):
+        over = proposal.rungs and spent + cost(proposal.rungs, len(points), steps) > budget + 1e-9
+        if over or not len(points):
             break
         found = evaluate(proposal._replace(points=points), None if proposal.simulated else len(trials))
         if proposal.simulated:
@@ -166,6 +168,15 @@ def play(
             break
     proposals.close()
     return History(tuple(trials), tuple(resources), simulated)
+
+
+def cost(rungs: Sequence[Rung], lanes: int, steps: int) -> float:
+    """What a bracket spends, in whole trainings."""
+    total, done = 0, 0
+    for rung in rungs:
+        total += lanes * (rung.steps - done)
+        lanes, done = rung.keep, rung.steps
+    return (total + lanes * (steps - done)) / steps
 
 
 def best_so_far(history: History) -> tuple[np.ndarray, list[Trial]]:
