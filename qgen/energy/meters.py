@@ -142,6 +142,7 @@ def measure(
                     continue
             if (window >= needed_s and calls >= repeats) or calls >= max_repeats:
                 break
+        synchronise()  # what a call started without returning it belongs to the window
         stop = meter.read()
     steal, others = shares(busy_before, machine_ticks(), stop.cpu_s - start.cpu_s)
     energy = meter.energy(start, stop, own_share=1 - others)

@@ -193,7 +193,7 @@ def break_evens(records: Sequence[Record], facts: Mapping[str, select.StageFacts
         yield f"break_even_{task}", made
 
 
-def at_best(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> "Figure":
+def at_best(rows: Sequence[Record]) -> "Figure":
     """A panel per stage: the best classical arm in proportion to size, the best machine of each date as its root."""
     panels = {stage: outlook_tables.best_by_date(own) for (stage,), own in outlook_tables.grouped(rows).items()}
     columns = 2
@@ -218,7 +218,7 @@ def at_best(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> "
             axes.fill_between(sizes, low, high, color=colour, alpha=0.12, linewidth=0)
             if "size" in m:
                 axes.plot(m["size"], first["rival_j"] * m["size"], marker="o", markersize=4, color=colour)
-        axes.set_title(f"{facts[stage].title}: {shown[0].arm}", fontsize=7)
+        axes.set_title(f"{stage}: {shown[0].arm.partition('/')[2]}", fontsize=7)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, fontsize=5.5, handlelength=1.6)
         axes.grid(linewidth=0.3, color="#E8E8E8")
     made.supxlabel("times this problem's size, were the machine's energy to grow as the square root", fontsize=8)
@@ -315,7 +315,7 @@ def all_figures(records: Sequence[Record], facts: Mapping[str, select.StageFacts
     """Name and figure of everything that these records can show."""
     yield from break_evens(records, facts)
     if rows := [row for row in select.newest(records, "breakeven") if row.config["task"] == outlook_tables.AT_BEST]:
-        yield "break_even_at_best", at_best(rows, facts)
+        yield "break_even_at_best", at_best(rows)
     if rows := select.newest(records, "tornado"):
         yield "tornado", tornados(rows)
     if rows := select.newest(records, "scenario"):

@@ -237,10 +237,11 @@ def tornado(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> T
         "Width: energy with the number at one end of its published range over that at the other, all others central."
     ]
     if shares := [row.metrics["sum_over_list"] for row in rows if "sum_over_list" in row.metrics]:
+        ends = dict.fromkeys(words.significant(end) for end in (min(shares), max(shares)))
         notes.append(
             "Priced here, and in the tables of needs, money and power, is the sum of an arm's circuits, since records "
-            f"hold no list of them; its median is {words.significant(min(shares))} to {words.significant(max(shares))} "
-            "times that of the list, which all other tables show."
+            f"hold no list of them; its median is {' to '.join(ends)} times that of the list, which all other tables "
+            "show."
         )
     return Table("Which number of a machine decides", header, groups, "ranking", notes=notes if cells else ())
 

@@ -96,17 +96,21 @@ IDENTITY = ("task", "machine", "rival", "size_name", "region", "year", "storage"
 def newest(records: Iterable[Record], experiment: str) -> list[Record]:
     """The rows that ended well of an experiment whose rows are made from other rows, each in its newest state.
 
-    Of several presets only that of the last row stays, and of several `inputs` of an arm only those of its last row.
+    Of several presets only that of the last row stays, and of several `inputs` of an arm's task only those of its last
+    row.
 
     Args:
         records: rows in the order in which they were written.
         experiment: the experiment's name.
     """
     rows = [record for record in records if record.experiment == experiment and record.status == "ok"]
-    inputs = {(row.stage, row.arm): row.config.get("inputs") for row in rows}
+    inputs = {(row.stage, row.arm, row.config.get("task")): row.config.get("inputs") for row in rows}
     found: dict[tuple, Record] = {}
     for row in rows:
-        if row.preset == rows[-1].preset and row.config.get("inputs") == inputs[row.stage, row.arm]:
+        if (
+            row.preset == rows[-1].preset
+            and row.config.get("inputs") == inputs[row.stage, row.arm, row.config.get("task")]
+        ):
             found[row.stage, row.arm, *(row.config.get(name) for name in IDENTITY)] = row
     return list(found.values())
 

@@ -81,6 +81,17 @@ def test_only_the_newest_state_of_a_row_counts():
     assert [found.config["machine"] for found in select.newest(rows, "tornado")] == ["sc_long"]
 
 
+def test_a_task_keeps_its_rows_beside_those_of_another():
+    law = even("sc_today", 1.0, "curation", "curation", "classical/minhash")
+    best = even("sc_today", 1.0, "at_best", "curation", "classical/minhash", {"inputs": {"rival_j": 1.0}})
+    newer = even("sc_today", 1.0, "at_best", "curation", "classical/minhash", {"inputs": {"rival_j": 2.0}})
+    found = select.newest([law, best, newer], "breakeven")
+    assert [(row.config["task"], row.config.get("inputs")) for row in found] == [
+        ("curation", None),
+        ("at_best", {"rival_j": 2.0}),
+    ]
+
+
 def test_break_even_table_names_claim_quality_and_refusals():
     claim = {"claim": 34.0}
     rows = [
@@ -104,15 +115,17 @@ def test_laws_are_told_as_factors_and_powers():
 def test_tornado_ranks_numbers_over_stages():
     rows = [
         row(
-            "tornado", "training", "quantum/a", {"machine": "sc_long"}, {"central_j": 1e3}, {"delay_s": [10.0, 1000.0]}
+            *("tornado", "training", "quantum/a", {"machine": "sc_long"}, {"central_j": 1e3, "sum_over_list": 1.3}),
+            {"delay_s": [10.0, 1000.0]},
         ),
         row(
-            *("tornado", "curation", "quantum/b", {"machine": "sc_long"}, {"central_j": 2e3}),
+            *("tornado", "curation", "quantum/b", {"machine": "sc_long"}, {"central_j": 2e3, "sum_over_list": 1.2}),
             {"power_base_w": [100.0, 900.0], "delay_s": [50.0, 200.0]},
         ),
     ]
     table = outlook_tables.tornado(rows, FACTS)
     assert [cell for cell in table.groups[0].rows[1][3:]] == ["power_base_w × 9.0", "delay_s × 4.0", ""]
+    assert "its median is 1.2 to 1.3 times that of the list" in table.notes[-1]
     # Geometric means over both stages: sqrt(100 * 4) and sqrt(9 * 1).
     assert [line[:2] for line in table.groups[1].rows] == [("1 delay_s", "× 20"), ("2 power_base_w", "× 3.0")]
 
@@ -193,7 +206,7 @@ def test_a_break_even_at_best_is_told_in_multiples():
     assert "quadratic speed-up" in text
     assert not list(outlook.break_evens(rows, FACTS))
     with style.applied():
-        made = outlook.at_best(rows, FACTS)
+        made = outlook.at_best(rows)
     # 600 J * sqrt(x) + 1 J * x meets 1.3 J * x at x = 4e6, where the marker stands.
     (mark,) = [line for line in made.axes[0].lines if line.get_marker() == "o"]
     x, y = mark.get_xdata()[0], mark.get_ydata()[0]

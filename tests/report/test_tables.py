@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from qgen import record, report
-from qgen.report import ReportError, article, lines, output, paper, tables, words
+from qgen.report import ReportError, article, compare, lines, notes, output, paper, tables, words
 from qgen.report.statistics import Interval
 from tests.report import synthetic
 
@@ -121,29 +121,34 @@ def test_amortised_energy_is_shown_beside_the_marginal_one(study):
         assert any(cells[place] != cells[place + 1] for cells in able)
 
 
+def written(rows):
+    """The footnotes of these rows as one text."""
+    return " ".join(notes.footnotes(rows, compare.stage_tables(rows, article())))
+
+
 def test_the_notes_say_what_is_in_the_numbers(rows):
-    text = " ".join(output.study(rows, article()).notes)
+    mixed = [row for row in rows if (row.experiment, row.stage, row.upstream) == ("lifecycle", "training", "reference")]
+    text = written(mixed)
     assert "counts 1.3 times [1.1, 1.56]" in text and "measured column is as the meter read it" in text
     assert "A control is never" not in text  # every control here has a quantum part
     for absent in ("commits are in one table", "Priced with different", "fewer than were run", "power supplies"):
         assert absent not in text
-    mixed = list(rows)
     at = next(k for k, row in enumerate(mixed) if row.arm.startswith("quantum/") and row.seed == 1)
     name = next(name for name, entry in mixed[at].projected.items() if "energy_j" in entry)
     changed = {**mixed[at].projected, name: {**mixed[at].projected[name], "fingerprint": "ffffffff"}}
     commit = {**mixed[at].provenance, "commit": "fedcba98"}
     mixed[at] = dataclasses.replace(mixed[at], projected=changed, provenance=commit)
-    mixed.append(synthetic.record("curation", "control/random", 0, 0.5, 1.0))
-    text = " ".join(output.study(mixed, article()).notes)
+    mixed.append(synthetic.record("training", "control/random", 0, 0.5, 1.0))
+    text = written(mixed)
     assert "Rows of 2 commits are in one table" in text
     assert f"Priced with different numbers in different rows, which do not compare: {name}." in text
     assert "A control is never the best classical arm" in text
     rapl = {name: "rapl" if name == "meter" else value for name, value in mixed[0].measured.items()}
     mixed[0] = dataclasses.replace(mixed[0], measured=rapl | {"provenance": "MEASURED"})
-    assert "not power supplies, fans and disks" in " ".join(output.study(mixed, article()).notes)
+    assert "not power supplies, fans and disks" in written(mixed)
     changed = {**mixed[at].projected, name: {"reason": "too noisy"}}
     mixed[at] = dataclasses.replace(mixed[at], projected=changed)
-    text = " ".join(output.study(mixed, article()).notes)
+    text = written(mixed)
     assert f"{mixed[at].stage} {mixed[at].arm}: {name} 1 of 2" in text
 
 
