@@ -22,7 +22,9 @@ def emissions(path: Path, rows: Sequence[Record]) -> None:
     region = carbon.load_grid()[carbon.FACILITY]
     shared = {"intensity_g_per_kwh": region.intensity.central, "pue": region.pue.central}
     path.unlink(missing_ok=True)
-    named = [(f"{row.stage} {row.arm} seed {row.seed} {row.upstream}", row) for row in rows if row.measured]
+    named = [
+        (f"{row.stage} {row.arm} seed {row.seed} {row.upstream}", row) for row in rows if row.measured.get("energy_j")
+    ]
     export.append(
         path,
         [export.row(row.measured, run_id=name, timestamp=row.provenance["start"], **shared) for name, row in named],

@@ -31,7 +31,17 @@ from qgen.resources import COUNTS, Resources
 from qgen.stages import STAGES
 
 MEDIAN = record.QUANTILE_LEVELS.index(0.5)
-DECIDING = ("delay_s", "reset_s", "measure_s", "gate_2q_s", "power_base_w", "power_qubit_w", "error_2q", "error_rate")
+DECIDING = (
+    "program_s",
+    "delay_s",
+    "reset_s",
+    "measure_s",
+    "gate_2q_s",
+    "power_base_w",
+    "power_qubit_w",
+    "error_2q",
+    "error_rate",
+)
 """The numbers of a machine that the inverse problem is solved for, where the machine has them."""
 LARGEST = 1e30
 """A break-even beyond so many times a problem's size is none."""

@@ -156,8 +156,9 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
         for row in own:
             m = row.metrics
             if m["budget_j"] <= 0:
-                cells.append((row.config["machine"], row.note, *("",) * 6))
+                cells.append((row.config["machine"], row.note, *("",) * 7))
                 continue
+            both = math.sqrt(m["factor"])
             single = [
                 f"{name} {words.significant(m[f'needed_{name}'])} (now {words.significant(m[f'today_{name}'])})"
                 for name in (key.removeprefix("today_") for key in m if key.startswith("today_"))
@@ -171,6 +172,7 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
                     words.significant(m["factor"]),
                     f"{words.si(m['rate_hz'], 'Hz')} to {words.si(m['needed_rate_hz'], 'Hz')}",
                     f"{words.si(m['power_w'], 'W')} to {words.si(m['needed_power_w'], 'W')}",
+                    f"{words.si(m['rate_hz'] * both, 'Hz')} at {words.si(m['power_w'] / both, 'W')}",
                     _qubits(m),
                     "; ".join(single) or "none alone is enough",
                 )
@@ -178,7 +180,8 @@ def needed(rows: Sequence[Record], facts: Mapping[str, select.StageFacts]) -> Ta
         groups.append(Group(f"{title(stage, facts)}: {own[0].arm} against {own[0].config['rival']}", "", cells))
     header = (
         *("machine", "energy now", "to spend", "times too much"),
-        *("shot rate at the same watts", "watts at the same rate", "qubits (logical)", "single number"),
+        *("shot rate at the same watts", "watts at the same rate", "both in equal parts"),
+        *("qubits (logical)", "single number"),
     )
     notes = [
         "Each column alone would bring the energy down to what there is to spend: the best classical arm's less the "

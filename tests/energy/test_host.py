@@ -27,7 +27,7 @@ def test_meters_are_listed_with_reasons():
 
 def test_profiles_are_listed_with_sources_and_grades():
     shown = host("--profiles", "--only=annealer_today")
-    assert "anneal_s" in shown and "D-Wave" in shown and "sc_today" not in shown
+    assert "fingerprint" in shown and "anneal_s" in shown and "D-Wave" in shown and "sc_today" not in shown
 
 
 def test_an_unknown_machine_is_refused():

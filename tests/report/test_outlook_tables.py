@@ -147,7 +147,9 @@ def needs(**metrics):
 
 def test_needed_table():
     text = tables.markdown(outlook_tables.needed([needs(needed_delay_s=1.5e-9)], FACTS))
-    assert "| sc_today | 1.0 MJ | 10 J | 1.0e5 | 4.0 kHz to 400 MHz | 20 kW to 200 mW | 9 (6) |" in text
+    assert (
+        "| sc_today | 1.0 MJ | 10 J | 1.0e5 | 4.0 kHz to 400 MHz | 20 kW to 200 mW | 1.3 MHz at 63 W | 9 (6) |" in text
+    )
     short = tables.markdown(outlook_tables.needed([needs(qubits=3.1e7, logical_qubits=12_000.0)], FACTS))
     assert "| 31.0 M (12.0 k), has 156 |" in short
     assert "delay_s 1.5e-9 (now 2.5e-4)" in text
