@@ -15,7 +15,7 @@ import numpy as np
 from experiments.ledger import Ledger
 from qgen import circuits as qc
 from qgen.circuits import ansatz
-from qgen.energy import breakeven, flops, meters, pricing, profiles, scaling, successor
+from qgen.energy import breakeven, carbon, flops, meters, pricing, profiles, scaling, successor
 from qgen.energy.breakeven import BreakEven
 from qgen.energy.profiles import Profile
 from qgen.energy.scaling import Law
@@ -201,7 +201,8 @@ def _gradient_rows(ledger: Ledger, machines: Mapping[str, Profile], law: Law, se
                     break
             if len(priced) >= 2:
                 curves[name] = jnp.log(jnp.stack(priced, axis=1))
-        found = breakeven.of_curves(jax.random.key(1), curves, PRICED, law)
+        building = carbon.facility(jax.random.key(2), settings.draws)
+        found = breakeven.of_curves(jax.random.key(1), curves, PRICED, law, building)
     for name, config in configs.items():
 
         def make(name: str = name) -> dict[str, Any]:

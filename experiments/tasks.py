@@ -218,6 +218,7 @@ def _machine_rows(
         for machine, profile in machines.items()
     }
     lines, reasons, medians = {}, {}, {}
+    building = carbon.facility(jax.random.key(3), settings.draws)
     if not all(ledger.has("breakeven", name, arm, config) for config in configs.values()):
         host_j = jnp.asarray([row.host["energy_j"] if row.host else 0.0 for row in rows])
         for machine, profile in machines.items():
@@ -230,11 +231,11 @@ def _machine_rows(
                 reasons[machine] = str(error)
                 continue
             # As in its rival's law, the building's part of what is measured is in it; a machine's is in its watts.
-            energy = energy + carbon.facility(jax.random.key(3), settings.draws)[:, None] * host_j[None, :]
+            energy = energy + building[:, None] * host_j[None, :]
             medians[machine] = np.median(np.asarray(energy, dtype=float), axis=0)
             lines[machine] = scaling.power_draws(jax.random.key(2), sizes, jnp.log(energy))
     ends = float(sizes.min()), float(sizes.max()), LARGEST
-    found = breakeven.of_power_laws(jax.random.key(1), lines, law, *ends) if lines else {}
+    found = breakeven.of_power_laws(jax.random.key(1), lines, law, building, *ends) if lines else {}
     places = np.geomspace(sizes.min(), LARGEST, laws.CURVE)
     for machine, config in configs.items():
 

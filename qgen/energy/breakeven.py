@@ -84,11 +84,16 @@ def crossing(
     return BreakEven(size, float(jnp.mean(jnp.isfinite(size))))
 
 
-def rival(key: Key, law: Law, draws: int) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
-    """Draws of a measured law (offset and slope) as a machine's rival: with what its data centre draws for it."""
-    law_key, building_key = jax.random.split(key)
-    offset, slope = scaling.sample(law_key, law, draws)
-    return offset + jnp.log(carbon.facility(building_key, draws)), slope
+def rival(key: Key, law: Law, building: Float[Array, "draws"]) -> tuple[Float[Array, "draws"], Float[Array, "draws"]]:
+    """Draws of a measured law (offset and slope) as a machine's rival: with what its data centre draws for it.
+
+    Args:
+        key: random key.
+        law: the measured law.
+        building: draws of `carbon.facility`; those of a machine's host part, where it has one.
+    """
+    offset, slope = scaling.sample(key, law, building.size)
+    return offset + jnp.log(building), slope
 
 
 def of_machine(
@@ -117,7 +122,7 @@ def of_machine(
     Raises:
         CannotRun: if the machine cannot run the smallest two sizes.
     """
-    price_key, law_key = jax.random.split(key)
+    price_key, law_key, building_key = jax.random.split(key, 3)
     priced: list[Array] = []
     for size in sizes:
         try:
@@ -128,7 +133,7 @@ def of_machine(
             break
     log_sizes = jnp.log(jnp.asarray(sizes[: len(priced)], dtype=float))
     log_energy = jnp.log(jnp.stack(priced, axis=1))
-    offset, slope = rival(law_key, classical, draws)
+    offset, slope = rival(law_key, classical, carbon.facility(building_key, draws))
 
     def quantum(n: Array) -> Array:
         return interpolate(jnp.broadcast_to(jnp.log(n), (draws,)), log_sizes, log_energy)
@@ -159,7 +164,11 @@ def room(profile: Profile, qubits: float) -> Profile:
 
 
 def of_curves(
-    key: Key, curves: Mapping[str, Float[Array, "draws sizes"]], sizes: Sequence[int], classical: Law
+    key: Key,
+    curves: Mapping[str, Float[Array, "draws sizes"]],
+    sizes: Sequence[int],
+    classical: Law,
+    building: Float[Array, "draws"],
 ) -> dict[str, BreakEven]:
     """Break-even of several machines against one law, in one compiled search.
 
@@ -168,21 +177,21 @@ def of_curves(
         curves: machine -> log energy at the first sizes, as many as it can run; between two of them the energy is
             interpolated in both logarithms.
         sizes: rising sizes.
-        classical: measured law of the rival; the facility factor is added to it.
+        classical: measured law of the rival.
+        building: draws of the facility factor, by which the rival is multiplied.
 
     Returns:
         Machine -> BreakEven; a machine's search ends at its last size.
     """
     if not curves:
         return {}
-    draws = next(iter(curves.values())).shape[0]
     logs = jnp.log(jnp.asarray(sizes, dtype=float))
     # Beyond a machine's last size its gap is held, so that its search ends there.
     rows = jnp.concatenate(
         [jnp.pad(curve, ((0, 0), (0, len(sizes) - curve.shape[1])), mode="edge") for curve in curves.values()]
     )
-    last = jnp.repeat(jnp.asarray([float(sizes[curve.shape[1] - 1]) for curve in curves.values()]), draws)
-    offset, slope = (jnp.tile(part, len(curves)) for part in rival(key, classical, draws))
+    last = jnp.repeat(jnp.asarray([float(sizes[curve.shape[1] - 1]) for curve in curves.values()]), building.size)
+    offset, slope = (jnp.tile(part, len(curves)) for part in rival(key, classical, building))
 
     def quantum(n: Array) -> Array:
         place = jnp.log(jnp.minimum(jnp.broadcast_to(n, last.shape), last))
@@ -198,6 +207,7 @@ def of_power_laws(
     key: Key,
     lines: Mapping[str, tuple[Float[Array, "draws"], Float[Array, "draws"]]],
     classical: Law,
+    building: Float[Array, "draws"],
     low: float,
     largest: float,
     high: float,
@@ -207,7 +217,8 @@ def of_power_laws(
     Args:
         key: random key for the law's draws.
         lines: machine -> offset and slope of every draw.
-        classical: measured law of the rival; the facility factor is added to it.
+        classical: measured law of the rival.
+        building: draws of the facility factor, by which the rival is multiplied.
         low: where the search begins.
         largest: the largest measured size, from which on the rival is `scaling.continued`.
         high: where the search ends.
@@ -216,7 +227,7 @@ def of_power_laws(
         Machine -> BreakEven.
     """
     offset, slope = (jnp.concatenate(parts) for parts in zip(*lines.values(), strict=True))
-    c_offset, c_slope = (jnp.tile(part, len(lines)) for part in rival(key, classical, offset.size // len(lines)))
+    c_offset, c_slope = (jnp.tile(part, len(lines)) for part in rival(key, classical, building))
     found = crossing(
         lambda n: scaling.log_energy("power", offset, slope, n),
         lambda n: scaling.continued(c_offset, c_slope, largest, n),

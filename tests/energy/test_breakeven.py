@@ -154,7 +154,7 @@ def test_head_is_linear_and_refuses_one_qubit():
         successor.head(1)
 
 
-def test_machines_against_a_law_have_their_closed_forms(key, building):
+def test_machines_against_a_law_have_their_closed_forms(key):
     rival = exact("exponential", -5.0 - np.log(BUILDING), np.log(2))
     sizes = (4, 8, 16, 32)
     curves = {
@@ -163,27 +163,27 @@ def test_machines_against_a_law_have_their_closed_forms(key, building):
         "rising": jnp.broadcast_to(3 * jnp.log(jnp.asarray(sizes, float)), (7, 4)),
         "cheap": jnp.full((7, 4), -9.0),
     }
-    found = breakeven.of_curves(key, curves, sizes, rival)
+    found = breakeven.of_curves(key, curves, sizes, rival, jnp.full(7, BUILDING))
     np.testing.assert_allclose(found["flat"].size, 20.25, rtol=CLOSE)
     assert not np.isfinite(found["short"].size).any() and found["short"].reached == 0
     np.testing.assert_array_equal(found["cheap"].size, 4.0)
     crossing = np.asarray(found["rising"].size)[0]
     assert 3 * np.log(crossing) == pytest.approx(-5.0 + crossing * np.log(2), rel=CLOSE)
-    assert breakeven.of_curves(key, {}, sizes, rival) == {}
+    assert breakeven.of_curves(key, {}, sizes, rival, jnp.full(7, BUILDING)) == {}
 
 
-def test_two_power_laws_cross_where_algebra_says(key, building):
+def test_two_power_laws_cross_where_algebra_says(key):
     rival = exact("power", -2.0 - np.log(BUILDING), 1.9)
     lines = {"slower": (jnp.full(5, 6.0), jnp.full(5, 1.1)), "faster": (jnp.full(5, 6.0), jnp.full(5, 2.5))}
-    found = breakeven.of_power_laws(key, lines, rival, 10.0, 500.0, 1e12)
+    found = breakeven.of_power_laws(key, lines, rival, jnp.full(5, BUILDING), 10.0, 500.0, 1e12)
     np.testing.assert_allclose(found["slower"].size, np.exp(8.0 / 0.8), rtol=10 * CLOSE)
     assert found["faster"].reached == 0
 
 
-def test_a_classical_law_of_fixed_costs_goes_on_in_proportion(key, building):
+def test_a_classical_law_of_fixed_costs_goes_on_in_proportion(key):
     rival = exact("power", 3.0 - np.log(BUILDING), 0.25)
     lines = {"root": (jnp.full(5, 9.0), jnp.full(5, 0.5))}
-    found = breakeven.of_power_laws(key, lines, rival, 10.0, 400.0, 1e12)
+    found = breakeven.of_power_laws(key, lines, rival, jnp.full(5, BUILDING), 10.0, 400.0, 1e12)
     # At 400 the rival is at 3 + log(400)/4; from there on it grows with the size itself, the machine with its root.
     place = (9.0 - 3.0 + 0.75 * np.log(400.0)) / 0.5
     np.testing.assert_allclose(found["root"].size, np.exp(place), rtol=10 * CLOSE)
