@@ -6,6 +6,7 @@ this processor has is loaded at first use. Where it is missing, everything runs 
 
 import ctypes
 import functools
+import hashlib
 import logging
 import os
 import pathlib
@@ -31,6 +32,9 @@ FORCE = "QGEN_NATIVE"
 """The environment variable that names the instruction set to use, or "off"."""
 
 MAX_QUBITS = 30
+
+AUTO = False
+"""Whether "auto" takes this engine."""
 
 _FORMAT = 1
 _KINDS: dict[type, int] = {Turns: 1, Phases: 2, Affine: 3, Flip: 4, Table: 5, Dense: 6, Loop: 7}
@@ -59,18 +63,35 @@ def instruction_set() -> str | None:
 def _best() -> str | None:
     """The best instruction set that is built and that this processor has."""
     named = FOLDER / "libqgen_best.so"
-    if named.exists():
-        name = ctypes.CDLL(str(named)).qgen_best
-        name.restype = ctypes.c_char_p
-        limit = INSTRUCTION_SETS.index(name().decode())
+    if not named.exists():
+        reason = "is not built"
+    elif (library := ctypes.CDLL(str(named))) and _text(library.qgen_sources) != _digest():
+        reason = "was built from other sources"
+    else:
+        limit = INSTRUCTION_SETS.index(_text(library.qgen_best))
         for candidate in reversed(INSTRUCTION_SETS[: limit + 1]):
             if (FOLDER / f"libqgen_{candidate}.so").exists():
                 return candidate
-    logging.getLogger(__name__).info(
-        "The compiled CPU engine is not installed, so circuits run on XLA: install a C++17 compiler (g++ or clang++) "
-        "and run `pip install -e .` or `pip install .` again."
+        reason = "is not built for this processor"
+    logging.getLogger(__name__).warning(
+        "The compiled CPU engine %s, so circuits run on XLA: install a C++17 compiler (g++ or clang++), then run "
+        "`pip install -e .` or `pip install .` again.",
+        reason,
     )
     return None
+
+
+def _text(function: Any) -> str:
+    function.restype = ctypes.c_char_p
+    return function().decode()
+
+
+def _digest() -> str:
+    """Names the state of the kernel's sources, as hatch_build.py does."""
+    found = hashlib.sha256()
+    for path in sorted([*FOLDER.glob("*.h"), *FOLDER.glob("*.cpp")]):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 @functools.cache
@@ -82,11 +103,20 @@ def _register(name: str) -> None:
         jax.ffi.register_ffi_target(f"qgen_{name}_{dtype}", handler, platform="cpu")
 
 
-def takes(program: Program, dtype: Any) -> bool:
-    """Whether this engine can run the program here."""
-    on_cpu = jax.default_backend() == "cpu"
-    fits = program.n_qubits <= MAX_QUBITS and jnp.dtype(dtype) in (jnp.float32, jnp.float64)
-    return on_cpu and fits and instruction_set() is not None
+def takes(n_qubits: int, engine: str) -> bool:
+    """Whether this engine runs a circuit of so many qubits for `engine`: "auto", "native" or "xla".
+
+    Raises:
+        ValueError: if "native" is asked for and cannot run here.
+    """
+    if engine == "xla" or (engine == "auto" and not AUTO):
+        return False
+    runs = n_qubits <= MAX_QUBITS and jax.default_backend() == "cpu" and instruction_set() is not None
+    if engine == "native" and not runs:
+        raise ValueError(
+            f'Engine "native" runs on CPUs, up to {MAX_QUBITS} qubits, where a C++ compiler was there at installation.'
+        )
+    return runs
 
 
 class Kernel(NamedTuple):
@@ -109,28 +139,31 @@ class Kernel(NamedTuple):
     name: str
 
 
-def evolve(program: Program, params: Array, start: Array | None) -> Array:
+def evolve(program: Program, pieces: Sequence[Array], start: Array | None) -> Array:
     """The state after the program.
 
     Args:
         program: the stages.
-        params: all parameters, [P].
+        pieces: the parameters, one-dimensional arrays laid end to end.
         start: the state before, real [2, 2**n]; |0...0> where left out.
 
     Returns:
         Real [2, 2**n].
     """
-    return _state(_kernel(program, params.shape[0], (), ()), params, _given(start, params.dtype))
+    params, start = _operands(pieces, start)
+    return _state(_kernel(program, params.shape[0], (), ()), *vary_alike([params, start]))
 
 
-def expectation(program: Program, params: Array, start: Array | None, observables: Sequence[Observable]) -> Array:
+def expectation(
+    program: Program, pieces: Sequence[Array], start: Array | None, observables: Sequence[Observable]
+) -> Array:
     """Expectation values of several observables, [k]; arguments as in `evolve`."""
     words = tuple(dict.fromkeys(word for one in observables for word in one.words))
     flips, signs, _ = Observable(words).masks(program.n_qubits)
     odd = [False] * len(words)
     if not any(flips):
         program, signs, odd = _fold(program, signs)
-    kernel = _kernel(program, params.shape[0], tuple(flips), tuple(signs))
+    params, start = _operands(pieces, start)
     turn = np.where(odd, -1.0, 1.0)
     rows = []
     for one in observables:
@@ -142,11 +175,17 @@ def expectation(program: Program, params: Array, start: Array | None, observable
         else:
             scaled = jnp.asarray(one.coefficients, params.dtype) * jnp.asarray(turn[place], params.dtype)
             rows.append(jnp.zeros(len(words), params.dtype).at[place].add(scaled))
-    return _values(kernel, params, _given(start, params.dtype), jnp.stack(rows))
+    operands = vary_alike([params, start, jnp.stack(rows)])
+    return _values(_kernel(program, params.shape[0], tuple(flips), tuple(signs)), *operands)
 
 
-def _given(start: Array | None, dtype: Any) -> Array:
-    return jnp.zeros((2, 0), dtype) if start is None else start
+def _operands(pieces: Sequence[Array], start: Array | None) -> tuple[Array, Array]:
+    """The parameters as one vector and the state before, which has no entries where it is |0...0>."""
+    given = [*pieces] if start is None else [*pieces, start]
+    dtype = jnp.promote_types(jnp.result_type(*given) if given else jnp.result_type(float), jnp.float32)
+    params = [piece.astype(dtype) for piece in pieces]
+    vector = params[0] if len(params) == 1 else jnp.concatenate([jnp.zeros(0, dtype), *params])
+    return vector, jnp.zeros((2, 0), dtype) if start is None else start.astype(dtype)
 
 
 def _fold(program: Program, signs: Sequence[int]) -> tuple[Program, list[int], list[bool]]:
@@ -177,7 +216,16 @@ def _call(kernel: Kernel, mode: int, results: Sequence[tuple[int, ...]], *operan
         vmap_method="expand_dims",
     )
     code, reals = np.frombuffer(kernel.code, np.int64), np.frombuffer(kernel.reals, np.float64)
-    return list(call(*operands, code=code, reals=reals, mode=np.int64(mode)))
+    found = call(*operands, code=code, reals=reals, mode=np.int64(mode))
+    return vary_alike([*found, operands[0]])[:-1]
+
+
+def vary_alike(arrays: list[Array]) -> list[Array]:
+    """The arrays, inside a `jax.shard_map` all varying over the same of its axes: what calls and loops require."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return arrays
+    zero = jnp.zeros_like(sum(array.reshape(-1)[0] for array in arrays if array.size))
+    return [array + zero for array in arrays]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
