@@ -12,7 +12,7 @@ from jax.core import Tracer
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.engine import layers, xla
+from qgen.circuits.engine import layers, native, xla
 from qgen.circuits.lowering import lower
 from qgen.circuits.observables import Observable, check_fits, parities
 from qgen.circuits.program import Affine, Program
@@ -40,7 +40,8 @@ def apply(
             laid end to end. A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is
             much faster than a batch over one concatenated array.
         state: the state before the circuit, complex [2**n]; |0...0> where left out.
-        engine: who runs it: "xla"; "auto" chooses.
+        engine: who runs it: "native": the compiled kernel, on CPUs where it is installed; "xla"; "auto" chooses.
+            What needs gradient="autodiff" runs on "xla" whatever is asked for.
         gradient: "adjoint": reverse mode at a memory of a few states, whatever the depth; "autodiff": jax's own rules,
             which forward mode and second derivatives need, at a memory that grows with depth; "auto" is "adjoint".
 
@@ -117,7 +118,9 @@ def expectation(
         raise ValueError("Argument `observable` must hold at least one observable, but is empty.")
     for one in several:
         check_fits(one, circuit.n_qubits)
-    if all(one.is_diagonal for one in several):
+    if _is_native(circuit.n_qubits, engine, gradient):
+        values = native.expectation(lower(circuit), *_inputs(circuit, params, state), several)
+    elif all(one.is_diagonal for one in several):
         density = _density(circuit, params, state, engine, gradient)
         values = _diagonal_values(several, density, circuit.n_qubits)
     else:
@@ -269,32 +272,38 @@ def _evolve(
     program: Program, circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
 ) -> Float[Array, "2 strings"]:
     """Checks what was given and runs the program: real and imaginary parts."""
-    check.one_of("engine", engine, ("auto", "xla"))
-    check.one_of("gradient", gradient, ("auto", "adjoint", "autodiff"))
-    given = pieces(circuit, params)
+    if _is_native(circuit.n_qubits, engine, gradient):
+        return native.evolve(program, *_inputs(circuit, params, state))
+    given, x = _inputs(circuit, params, state)
     numbers, loops = programs.numbers(program, given)
-    dtype = jnp.result_type(float) if not given else jnp.result_type(*given)
+    if x is None:
+        dtype = given[0].dtype if given else jnp.result_type(float)
+        x = jnp.zeros((2, 2**circuit.n_qubits), dtype).at[0, 0].set(1)
+    numbers = [a.astype(x.dtype) for a in numbers]
+    *numbers, x = native.vary_alike([*numbers, x])
+    return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
+
+
+def _is_native(n_qubits: int, engine: str, gradient: str) -> bool:
+    """Whether the compiled kernel runs this."""
+    check.one_of("engine", engine, ("auto", "xla", "native"))
+    check.one_of("gradient", gradient, ("auto", "adjoint", "autodiff"))
+    return gradient != "autodiff" and native.takes(n_qubits, engine)
+
+
+def _inputs(circuit: Circuit, params: Any, state: Array | None) -> tuple[list[Array], Array | None]:
+    """Checks what was given: the parameters' pieces and the state as real [2, 2**n], in one precision."""
+    given = pieces(circuit, params)
+    dtype = jnp.result_type(*given) if given else jnp.result_type(float)
+    x = None
     if state is not None:
         state = jnp.asarray(state)
         check.shape("state", state, (2**circuit.n_qubits,))
         _check_norm(state)
         dtype = jnp.promote_types(dtype, jnp.finfo(state.dtype).dtype if _is_inexact(state) else dtype)
-        numbers = [a.astype(dtype) for a in numbers]
-    check_memory(circuit.n_qubits, STATES_IN_A_GRADIENT, jnp.dtype(dtype).itemsize)
-    if state is None:
-        x = jnp.zeros((2, 2**circuit.n_qubits), dtype).at[0, 0].set(1)
-    else:
         x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
-    *numbers, x = _vary_alike([*numbers, x])
-    return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
-
-
-def _vary_alike(arrays: list[Array]) -> list[Array]:
-    """The arrays, inside a `jax.shard_map` all varying over the same of its axes: what the loops over them require."""
-    if not jax.sharding.get_abstract_mesh().manual_axes:
-        return arrays
-    zero = jnp.zeros_like(sum(array.reshape(-1)[0] for array in arrays))
-    return [array + zero for array in arrays]
+    check_memory(circuit.n_qubits, STATES_IN_A_GRADIENT, jnp.dtype(dtype).itemsize)
+    return [piece.astype(dtype) for piece in given], x
 
 
 def _is_inexact(array: Array) -> bool:
