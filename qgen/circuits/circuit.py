@@ -30,6 +30,7 @@ class Repeat:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
+        integers("times", (self.times,))
         check.at_least("times", self.times, 1)
         check.within("shared", self.shared, 0, self.body.n_params)
 
@@ -56,12 +57,21 @@ class Measure:
     wire: int
     bit: int
 
+    def __post_init__(self) -> None:
+        """Refuses negative places."""
+        check.at_least("wire", self.wire, 0)
+        check.at_least("bit", self.bit, 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Reset:
     """Brings a wire to |0> whatever it was; only `trajectory` runs it."""
 
     wire: int
+
+    def __post_init__(self) -> None:
+        """Refuses a negative wire."""
+        check.at_least("wire", self.wire, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +91,8 @@ class Conditional:
     def __post_init__(self) -> None:
         """Normalises and checks the fields."""
         object.__setattr__(self, "bits", integers("bits", self.bits))
+        check.at_least("len(bits)", len(self.bits), 1)
+        check.at_least("bits", min(self.bits), 0)
         object.__setattr__(self, "values", tuple(int(v) for v in self.values) or (1,) * len(self.bits))
         if len(self.values) != len(self.bits) or set(self.values) - {0, 1}:
             raise ValueError(f"Argument `values` must hold one 0 or 1 per bit, but is {self.values}.")
@@ -103,9 +115,12 @@ class Circuit:
 
     def __post_init__(self) -> None:
         """Checks that every operation fits the register."""
+        integers("n_qubits", (self.n_qubits,))
         check.at_least("n_qubits", self.n_qubits, 1)
         object.__setattr__(self, "ops", tuple(self.ops))
         for item in self.ops:
+            if not isinstance(item, Item):
+                raise ValueError(f"Argument `ops` must hold operations, but holds {item!r}.")
             width = item.body.n_qubits - 1 if isinstance(item, Repeat) else max(_touched(item), default=0)
             if width >= self.n_qubits:
                 what = f"A repeated circuit has {width + 1} qubits" if isinstance(item, Repeat) else f"Wire {width}"

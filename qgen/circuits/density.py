@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import operation
@@ -16,6 +17,7 @@ from qgen.circuits.circuit import Circuit
 from qgen.circuits.noise import IDEAL, NoiseModel, channel_terms, measured_paulis, steps
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
+from qgen.circuits.statevector import NORM_TOLERANCE, check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 
@@ -142,6 +144,9 @@ def _initial(state: Array | None, n: int, dtype: Any) -> Complex[Array, "dim dim
     given = jnp.asarray(state).astype(dtype)
     if given.ndim == 1:
         check.shape("state", given, (2**n,))
+        check_norm(given)
         return jnp.outer(given, given.conj())
     check.shape("state", given, (2**n, 2**n))
+    if not isinstance(given, Tracer) and not abs(complex(jnp.trace(given)) - 1) <= NORM_TOLERANCE:
+        raise ValueError(f"Argument `state` must have trace 1, but has trace {complex(jnp.trace(given)):.6g}.")
     return given

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits.ansatz import ring
 from qgen.circuits.circuit import Circuit, repeat
 from qgen.circuits.observables import Observable, check_fits
 from qgen.circuits.operation import Angle, Op, gate
-from qgen.types import Array, Float
+from qgen.types import Array, Complex, Float
 
 
 def basis(bits: Sequence[int]) -> Circuit:
@@ -93,6 +94,20 @@ def _multiplexer(name: str, target: int, first: int) -> list[Op]:
     return ops
 
 
+def amplitude_state(vector: Array) -> Complex[Array, " strings"]:
+    """The state that `amplitude` prepares, for the argument `state` of `apply`: the vector divided by its norm.
+
+    Args:
+        vector: [2**n], real or complex.
+
+    Raises:
+        ValueError: if the length is not a power of two, or the vector is zero.
+    """
+    vector, _ = _loadable(vector)
+    state = vector.astype(jnp.promote_types(vector.dtype, jnp.complex64))
+    return state / jnp.linalg.norm(state)
+
+
 def amplitude_angles(vector: Array, *, real: bool = False) -> Float[Array, " params"]:
     """The parameters of `amplitude` for a state vector.
 
@@ -104,12 +119,9 @@ def amplitude_angles(vector: Array, *, real: bool = False) -> Float[Array, " par
         [2**n - 1] angles (real) or [2**(n+1) - 1] (with phases and the global phase).
 
     Raises:
-        ValueError: if the length is not a power of two, or `real` is asked of a complex vector.
+        ValueError: if the length is not a power of two, the vector is zero, or `real` is asked of a complex vector.
     """
-    vector = jnp.asarray(vector)
-    n = int(round(np.log2(max(vector.size, 1))))
-    check.shape("vector", vector, (2**n,))
-    check.at_least("len(vector)", vector.size, 2)
+    vector, n = _loadable(vector)
     if real and jnp.iscomplexobj(vector):
         raise ValueError("Argument `vector` must be real where `real` is asked for.")
     # Levels from the leaves up: at each, a rotation angle for every node of the binary tree of norms.
@@ -127,6 +139,17 @@ def amplitude_angles(vector: Array, *, real: bool = False) -> Float[Array, " par
     if phase is not None:
         rows += [_gray(level) for level in reversed(twists)] + [phase]
     return jnp.concatenate(rows)
+
+
+def _loadable(vector: Array) -> tuple[Array, int]:
+    """The vector as an array, checked, and the number of qubits that hold it."""
+    vector = jnp.asarray(vector)
+    n = int(round(np.log2(max(vector.size, 1))))
+    check.shape("vector", vector, (2**n,))
+    check.at_least("len(vector)", vector.size, 2)
+    if not isinstance(vector, Tracer) and not jnp.any(vector != 0):
+        raise ValueError("Argument `vector` must not be zero: it is divided by its norm.")
+    return vector, n
 
 
 def _gray(angles: Array) -> Array:

@@ -148,7 +148,7 @@ def probability(state: MPS, bits: Int[Array, " sites"]) -> Float[Array, ""]:
 
 
 def sample(key: Key, state: MPS, shots: int) -> Int[Array, "shots sites"]:
-    """Bit strings drawn site by site from the right-canonical tensors (arXiv:1201.3974).
+    """Bit strings drawn site by site from the right-canonical tensors (arXiv:1201.3974); -1 from where they are NaN.
 
     Raises:
         ValueError: if `shots` is below 1.
@@ -161,8 +161,9 @@ def sample(key: Key, state: MPS, shots: int) -> Int[Array, "shots sites"]:
         tensor, draw = step
         rows = jnp.einsum("a,asb->sb", row, tensor)
         weights = jnp.sum(jnp.abs(rows) ** 2, 1)
-        bit = (draw * jnp.sum(weights) >= weights[0]).astype(jnp.int32)
-        return rows[bit] / jnp.sqrt(weights[bit]), bit
+        total = jnp.sum(weights)
+        bit = (draw * total >= weights[0]).astype(jnp.int32)
+        return rows[bit] / jnp.sqrt(weights[bit]), jnp.where(jnp.isnan(total), -1, bit)
 
     def shot(own_key: Key) -> Array:
         draws = jax.random.uniform(own_key, (len(state.tensors),), dtype=state.error.dtype)

@@ -18,6 +18,7 @@ from qgen.circuits.circuit import Circuit
 from qgen.circuits.gates import GATES
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
+from qgen.circuits.statevector import check_norm
 from qgen.circuits.tensors import PAULIS, combine, complex_of, contract, letters, reduced, several, vector, walk
 from qgen.types import Array, Complex, Float, Key
 
@@ -199,6 +200,7 @@ def trajectories(
     n_qubits = circuit.n_qubits
     start = jnp.zeros(2**n_qubits).at[0].set(1) if state is None else jnp.asarray(state)
     check.shape("state", start, (2**n_qubits,))
+    check_norm(start)
     start = start.astype(complex_of(angles)).reshape((2,) * n_qubits)
 
     def segment(carry: Any, ops: tuple[Op, ...], local: Array) -> Any:

@@ -164,7 +164,7 @@ def gate(
         >>> gate("crz", (0, 1), Angle(0)).wires
         (0, 1)
     """
-    placed = (wires,) if isinstance(wires, int | np.integer) else tuple(wires)
+    placed = tuple(wires) if isinstance(wires, Iterable) else (wires,)
     return Op(name, placed, tuple(angles), tuple(controls), tuple(values))
 
 
@@ -265,10 +265,14 @@ def _check_payload(op: Op) -> None:
 
 def integers(name: str, values: Iterable[int]) -> tuple[int, ...]:
     """The values as a tuple of integers; raises ValueError unless they are whole numbers."""
-    values = (values,) if isinstance(values, int) else tuple(values)
-    if any(int(v) != v for v in values):
+    values = tuple(values) if isinstance(values, Iterable) else (values,)
+    try:
+        whole = tuple(int(v) for v in values)
+    except (TypeError, ValueError):
+        whole = ()
+    if whole != values:
         raise ValueError(f"Argument `{name}` must hold integers, but is {values}.")
-    return tuple(int(v) for v in values)
+    return whole
 
 
 def _number(name: str, number: Any) -> float:

@@ -30,7 +30,7 @@ def sample(
         state: as in `apply`.
 
     Returns:
-        Zeros and ones, int32 [shots, n].
+        Zeros and ones, int32 [shots, n]; -1 everywhere where the probabilities are not numbers.
 
     Raises:
         ValueError: as `apply`, or if `shots` is below 1.
@@ -40,16 +40,17 @@ def sample(
 
 
 def draw(key: Key, density: Float[Array, " strings"], shots: int) -> Int[Array, " shots"]:
-    """Indices drawn from a distribution by inversion: one cumulative sum, then a search per shot."""
+    """Indices drawn from a distribution by inversion: one cumulative sum, then a search per shot; -1 if it is NaN."""
     steps = jnp.cumsum(density)
     place = jax.random.uniform(key, (shots,), density.dtype) * steps[-1]
-    return jnp.minimum(jnp.searchsorted(steps, place, side="right"), density.shape[0] - 1).astype(jnp.int32)
+    found = jnp.minimum(jnp.searchsorted(steps, place, side="right"), density.shape[0] - 1)
+    return jnp.where(jnp.isnan(steps[-1]), -1, found).astype(jnp.int32)
 
 
 def unpack(strings: Int[Array, "*shape"], n_qubits: int) -> Int[Array, "*shape qubits"]:
-    """Indices as bits, qubit 0 first."""
+    """Indices as bits, qubit 0 first; -1 as -1 everywhere."""
     shifts = jnp.arange(n_qubits - 1, -1, -1, dtype=strings.dtype).reshape((1,) * strings.ndim + (-1,))
-    return (strings[..., None] >> shifts) & 1
+    return jnp.where(strings[..., None] < 0, -1, (strings[..., None] >> shifts) & 1)
 
 
 def groups(observable: Observable) -> tuple[tuple[int, ...], ...]:
@@ -118,7 +119,8 @@ def _words_mean(
         density = probabilities(rotated, vector, state=state)
         bits = unpack(draw(jax.random.fold_in(key, number), density, shots), circuit.n_qubits)
         for k in members:
-            means[k] = _signs(bits, words[k]).mean(dtype=vector.dtype)
+            mean = _signs(bits, words[k]).mean(dtype=vector.dtype)
+            means[k] = jnp.where(bits[0, 0] < 0, jnp.nan, mean)
     return jnp.stack(means)
 
 

@@ -25,8 +25,12 @@ from qgen.circuits.circuit import Circuit
 from qgen.circuits.gates import GATES, PAULI
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
+from qgen.circuits.statevector import check_memory, check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
+
+STATES = 2
+"""State vectors that live at one time at the least: before and after an operation."""
 
 
 def qubit_mesh(devices: Sequence[Any] | None = None) -> Mesh:
@@ -96,10 +100,12 @@ def apply(
         state: the initial state [2**n]; |0...0> where left out.
 
     Raises:
-        ValueError: for a mesh with other axes, gates wider than a device's share of the qubits, or wrong shapes.
+        ValueError: for a mesh with other axes, gates wider than a device's share of the qubits, wrong shapes, a state
+            that is not normalised (where it is concrete), or a register that is too large for all memories together.
     """
     n, depth = circuit.n_qubits, _depth(circuit, mesh)
     angles = vector(circuit, params)
+    check_memory(n, STATES, angles.dtype.itemsize, _memories(mesh))
     spec = P(mesh.axis_names or None)
 
     def run(local_params: Array, *start: Array) -> Array:
@@ -110,6 +116,7 @@ def apply(
     given = () if state is None else (jnp.asarray(state).astype(complex_of(angles)),)
     for vector_ in given:
         check.shape("state", vector_, (2**n,))
+        check_norm(vector_)
     return jax.shard_map(run, mesh=mesh, in_specs=(P(), *[spec] * len(given)), out_specs=spec)(angles, *given)
 
 
@@ -146,6 +153,12 @@ def _depth(circuit: Circuit, mesh: Mesh) -> int:
             f"each, but its widest gate needs {max(widest, 1)}: use fewer devices."
         )
     return depth
+
+
+def _memories(mesh: Mesh) -> int:
+    """How many memories the mesh spans: one per device, but one per process where the devices are CPUs."""
+    devices = mesh.devices.reshape(-1).tolist()
+    return len({d.process_index if d.platform == "cpu" else (d.process_index, d.id) for d in devices})
 
 
 def _span(op: Op) -> int:

@@ -170,6 +170,8 @@ def test_initial_states():
         (lambda: density.apply(qc.Circuit(20)), "20 qubits takes 8192 GiB .* up to 14 qubits fit"),
         (lambda: density.apply(qc.Circuit(2), (), state=np.ones(3)), r"`state` must have shape \(4\)"),
         (lambda: density.apply(qc.Circuit(2), (), state=np.ones((2, 4))), r"`state` must have shape \(4, 4\)"),
+        (lambda: density.apply(qc.Circuit(2), (), state=np.ones(4)), "must have norm 1, but has norm 2"),
+        (lambda: density.apply(qc.Circuit(1), (), state=np.diag([1.0, 0.5])), r"must have trace 1, but has trace 1.5"),
         (lambda: density.apply(qc.Circuit(2), (0.1,)), "must hold 0 numbers"),
         (lambda: density.probabilities(qc.Circuit(2), wires=(0, 0)), "different wires below 2"),
         (lambda: density.probabilities(qc.Circuit(2), wires=(2,)), "different wires below 2"),

@@ -39,13 +39,14 @@ def test_amplitude_prepares_the_vector(n):
     rng = np.random.default_rng(n)
     vector = oracle.random_state(rng, n)
     with jax.enable_x64(True):
-        found = qc.apply(encodings.amplitude(n), encodings.amplitude_angles(jnp.asarray(vector)))
-        np.testing.assert_allclose(found, vector, rtol=0, atol=1e-10)
+        load = jax.jit(lambda v: qc.apply(encodings.amplitude(n), encodings.amplitude_angles(v)))
+        np.testing.assert_allclose(load(jnp.asarray(vector)), vector, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(encodings.amplitude_state(2.5 * vector), vector, rtol=0, atol=1e-12)
         signed = rng.normal(size=2**n)
         signed[0] = 0.0
         real = encodings.amplitude(n, real=True)
-        found = qc.apply(real, encodings.amplitude_angles(jnp.asarray(signed), real=True))
-        np.testing.assert_allclose(found, signed / np.linalg.norm(signed), rtol=0, atol=1e-10)
+        load = jax.jit(lambda v: qc.apply(real, encodings.amplitude_angles(v, real=True)))
+        np.testing.assert_allclose(load(jnp.asarray(signed)), signed / np.linalg.norm(signed), rtol=0, atol=1e-10)
     circuit = encodings.amplitude(n, real=True)
     expected = oracle.pennylane_state(circuit, np.asarray(encodings.amplitude_angles(signed, real=True)))
     np.testing.assert_allclose(expected, signed / np.linalg.norm(signed), rtol=0, atol=1e-5)
@@ -72,6 +73,8 @@ def test_evolution_converges_to_the_exponential(order, steps, atol):
         (lambda: encodings.amplitude(0), "`n_qubits` must be at least 1"),
         (lambda: encodings.amplitude_angles(jnp.ones(3)), "must have shape"),
         (lambda: encodings.amplitude_angles(jnp.ones(1)), "must be at least 2"),
+        (lambda: encodings.amplitude_angles(jnp.zeros(4)), "must not be zero"),
+        (lambda: encodings.amplitude_state(jnp.zeros(2)), "must not be zero"),
         (lambda: encodings.amplitude_angles(jnp.ones(2) * 1j, real=True), "must be real"),
         (lambda: encodings.evolution(qc.z(0), 1.0, 0), "`steps` must be at least 1"),
         (lambda: encodings.evolution(qc.z(0), 1.0, order=3), "`order` must be one of"),

@@ -163,6 +163,12 @@ def test_sampling_follows_the_distribution(double):
     assert (abs(share - expected) < SIGMAS * np.sqrt(expected * (1 - expected) / shots) + 1 / shots).all()
 
 
+def test_nan_parameters_surface_in_samples(key):
+    state = mps.apply(qc.Circuit(2, (qc.gate("ry", 0, qc.Angle(0)), qc.gate("cx", (0, 1)))), jnp.array([jnp.nan]), 2)
+    assert jnp.isnan(mps.measure(state, qc.z(0)))
+    assert set(np.asarray(mps.sample(key, state, 5)).ravel()) == {-1}
+
+
 def test_start_from_a_product_state_and_no_gates():
     start = mps.product((1, 0, 1), 2)
     state = mps.apply(qc.Circuit(3, (qc.gate("cx", (0, 1)), qc.gate("ry", 2, 0.6))), state=start)

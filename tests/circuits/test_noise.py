@@ -264,6 +264,8 @@ def test_trajectories_refuse_bad_input(key):
         noise.trajectories(key, BODY, PARAMS, MODEL, OBSERVABLES, 1)
     with pytest.raises(ValueError, match=r"`state` must have shape \(4\)"):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, state=np.ones(2))
+    with pytest.raises(ValueError, match="`state` must have norm 1, but has norm 2"):
+        noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, state=np.ones(4))
     with pytest.raises(ValueError, match="out of range"):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, qc.z(2), 1)
     with pytest.raises(ValueError, match="`number of observables` must be at least 1"):

@@ -115,6 +115,15 @@ def test_a_loop_that_measures_and_a_condition_on_zero(key):
     np.testing.assert_allclose(abs(np.asarray(psi)), [1, 0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("gradient", ["shift", "score"])
+def test_nan_parameters_surface_in_shots(key, gradient):
+    circuit, params = small()
+    lost = jnp.asarray(params).at[1].set(jnp.nan)
+    value, slope = jax.value_and_grad(lambda p: qc.estimate(key, circuit, p, qc.pauli("XZ", (0, 1)), 9, gradient))(lost)
+    assert jnp.isnan(value) and jnp.isnan(slope).any()
+    assert set(np.asarray(qc.sample(key, circuit, lost, 9)).ravel()) == {-1}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -141,6 +141,14 @@ ONE = Mesh(np.array(jax.devices()[:1]), ("population",))
             lambda: sharding.apply(CIRCUIT, PARAMS, sharding.qubit_mesh(jax.devices()[:1]), np.ones(3)),
             r"`state` must have shape \(32\)",
         ),
+        (
+            lambda: sharding.apply(CIRCUIT, PARAMS, sharding.qubit_mesh(jax.devices()[:1]), np.ones(32)),
+            "`state` must have norm 1",
+        ),
+        (
+            lambda: sharding.apply(qc.Circuit(50), (), sharding.qubit_mesh(jax.devices()[:1])),
+            "50 qubits needs .* GiB .* at most .* qubits fit",
+        ),
     ],
 )
 def test_bad_input(make, message):

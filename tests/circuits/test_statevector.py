@@ -197,6 +197,7 @@ def test_nan_parameters_surface():
         (lambda c, p: qc.expectation(c, p, []), "at least one observable"),
         (lambda c, p: qc.probabilities(c, p, wires=(0, 0)), "different wires"),
         (lambda c, p: qc.gram(c, p), "must have shape"),
+        (lambda c, p: qc.gram(qc.Circuit(20), np.ones((1 << 20, 0))), r"20 qubits needs .* \(1048576 state vectors\)"),
         (lambda c, p: qc.entropy(jnp.eye(2) / 2, 0.0), "`order` must be above 0"),
         (lambda c, p: qc.reduced_density(jnp.ones(3), (0,)), "must have shape"),
         (lambda c, p: statevector.marginal(jnp.ones(4), 2, (2,)), "different wires below 2"),
