@@ -248,9 +248,9 @@ def pieces(circuit: Circuit, params: Any) -> list[Array]:
     return [a for a in arrays if a.shape[0]]
 
 
-def check_memory(n_qubits: int, copies: int, itemsize: int) -> None:
-    """Raises ValueError, with what would fit, if so many state vectors exceed this machine's memory."""
-    available = _memory()
+def check_memory(n_qubits: int, copies: int, itemsize: int, memories: int = 1) -> None:
+    """Raises ValueError, with what would fit, if so many state vectors exceed this machine's memory, so many times."""
+    available = memories * _memory()
     needed = copies * 2 ** (n_qubits + 1) * itemsize
     if needed > available:
         fits = int(np.log2(available / (2 * copies * itemsize)))
@@ -299,7 +299,7 @@ def _inputs(circuit: Circuit, params: Any, state: Array | None) -> tuple[list[Ar
     if state is not None:
         state = jnp.asarray(state)
         check.shape("state", state, (2**circuit.n_qubits,))
-        _check_norm(state)
+        check_norm(state)
         dtype = jnp.promote_types(dtype, jnp.finfo(state.dtype).dtype if _is_inexact(state) else dtype)
         x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
     check_memory(circuit.n_qubits, STATES_IN_A_GRADIENT, jnp.dtype(dtype).itemsize)
@@ -310,7 +310,8 @@ def _is_inexact(array: Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
-def _check_norm(state: Array) -> None:
+def check_norm(state: Array) -> None:
+    """Raises ValueError unless a concrete state has norm 1."""
     if isinstance(state, Tracer):
         return
     norm = float(jnp.linalg.norm(state))
@@ -388,6 +389,7 @@ def _feature_states(circuit: Circuit, rows: Array) -> Float[Array, "rows 2 strin
     if rows.ndim != 2:
         raise ValueError(f"Argument `x` must have shape (rows, {circuit.n_params}), but has shape {rows.shape}.")
     program = lower(circuit)
+    check_memory(circuit.n_qubits, rows.shape[0], jnp.result_type(rows, jnp.float32).itemsize)
     return jax.vmap(lambda row: _evolve(program, circuit, row, None, "auto", "auto"))(rows)
 
 
