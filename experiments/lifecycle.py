@@ -2,7 +2,7 @@
 
 Command:   python -m experiments.lifecycle            (or scripts/lifecycle, which sets up first)
 Headline:  no quantum arm saves energy at equal quality on a machine of today; the table says by how much
-Writes:    runs/lifecycle/records.jsonl, tables/lifecycle.{md,tex,csv}, figures/*.{png,pdf}
+Writes:    runs/lifecycle/records.jsonl, tables/lifecycle.{md,tex,csv}, figures/*.{png,pdf}, emissions.csv
 """
 
 import dataclasses
@@ -197,8 +197,7 @@ class Chain:
         for arm in arms:
             row_key = self.empty_row(stage, arm).key
             row = plan.done.get(row_key)
-            priced = row is not None and (not row.resources or plan.machines.keys() <= row.projected.keys())
-            if row is None or not priced or (arm in kept and not checkpoint.exists(self.place(stage, arm))):
+            if row is None or not self.priced(row) or (arm in kept and not checkpoint.exists(self.place(stage, arm))):
                 try:
                     if problem is None:
                         self.say(stage, "building the problem")
@@ -231,6 +230,13 @@ class Chain:
             asked = {name: row.projected[name] for name in plan.machines if name in row.projected}
             self.rows.append(dataclasses.replace(row, projected=asked))
             self.progress.advance(self.progress.task_ids[0])
+
+    def priced(self, row: record.Record) -> bool:
+        """Whether a row holds today's price on every machine: one whose numbers have changed is run again."""
+        machines = self.plan.machines.items()
+        return not row.resources or all(
+            row.projected.get(name, {}).get("fingerprint") == machine.fingerprint for name, machine in machines
+        )
 
     def empty_row(self, stage: Stage, arm: str) -> record.Record:
         """The row that this chain would write, without results."""

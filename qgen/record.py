@@ -52,7 +52,7 @@ class Record:
         use: the same fields for one use of the answer, with `unit` (such as "token") and `energy_per_unit_j`.
         projected: profile name -> `energy_j` (marginal), `amortised_energy_j` (with the machine's waiting share) and
             `time_s`, each a list of quantiles at QUANTILE_LEVELS, or `reason`, one sentence on why that machine cannot
-            run it.
+            run it; with the `fingerprint` of the machine's numbers.
         trace: name -> list of numbers, for curves.
         provenance: commit, dirty, host, device, versions, start.
     """

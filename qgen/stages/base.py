@@ -268,12 +268,13 @@ def project(resources: Sequence[Resources], machine: profiles.Profile) -> dict[s
     try:
         bill = pricing.price(resources, machine, jax.random.key(0))
     except pricing.CannotRun as error:
-        return {"reason": str(error)}
+        return {"reason": str(error), "fingerprint": machine.fingerprint}
     drawn = {"energy_j": bill.energy_j, "amortised_energy_j": bill.amortised_energy_j, "time_s": bill.time_s}
-    return {
+    quantiles = {
         name: np.quantile(np.asarray(values, dtype=float), record.QUANTILE_LEVELS).tolist()
         for name, values in drawn.items()
     }
+    return quantiles | {"fingerprint": machine.fingerprint}
 
 
 def plain(config: Any) -> dict[str, Any]:
