@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import context, elsewhere, laws, outlook, overhead, tasks
+from experiments import context, elsewhere, laws, outlook, tasks
 from experiments.ledger import Ledger
 from qgen import circuits as qc
 from qgen import record
-from qgen.energy import carbon, meters, pricing, profiles, scaling
+from qgen.energy import carbon, pricing, profiles, scaling
 from qgen.lm import transformer
 from qgen.record import QUANTILE_LEVELS
 from qgen.report import article
@@ -262,14 +262,6 @@ def test_classical_training_is_projected_on_other_processors(tmp_path):
     work = found["training"].metrics
     assert middle == pytest.approx(max(15e-12 * work["flops"], 600e-12 * work["bytes"]), rel=0.2)
     assert not found["monitoring"].metrics and "no projection" in found["monitoring"].note
-
-
-def test_measuring_has_a_share_that_shrinks_with_the_call():
-    found = overhead.Overhead(window_s=0.002, call_s=1e-6)
-    assert found.share(5.0) == pytest.approx((0.002 + 1e-6) / 5)
-    assert found.share(1e-3) == pytest.approx((0.002 + 0.005) / 5)
-    real = overhead.overhead(meters.open_meter("modelled"), 2)
-    assert real.window_s >= 0 and real.call_s > 0
 
 
 def test_overheads_flags(tmp_path):
