@@ -93,9 +93,7 @@ def language_model(steps: int = STOPS[-1], *, opens_test: bool = False) -> Objec
         return transformer.Config(VOCABULARY, CONTEXT, config["width"], config["depth"], heads=2, mlp_ratio=2)
 
     def problem(config: Mapping[str, Any], params: Any) -> train.Problem:
-        recipe = train.Recipe(
-            learning_rate=config["learning_rate"], warmup=config["warmup"], beta_2=config["beta_2"]
-        )
+        recipe = train.Recipe(learning_rate=config["learning_rate"], warmup=config["warmup"], beta_2=config["beta_2"])
         return train.Problem(params, tokens, len(text.tokens), recipe, steps)
 
     def training(config: Mapping[str, Any]) -> Any:
@@ -204,9 +202,7 @@ def _guarded(step: Any, steps: int) -> Any:
     """The step, and after the last one only a count: that is when the test set is opened."""
 
     def guarded(key: Key, state: State, config: Mapping[str, Any], t: Array) -> State:
-        return jax.lax.cond(
-            t < steps, lambda: step(key, state, config, t), lambda: state._replace(done=state.done + 1)
-        )
+        return jax.lax.cond(t < steps, lambda: step(key, state, config, t), lambda: state._replace(done=state.done + 1))
 
     return guarded
 

@@ -1,6 +1,6 @@
 """Factorisation machine: a quadratic surrogate of losses over one-hot strings, as FMQA fits it (arXiv:2507.18003).
 
-loss(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j, with few numbers per v_i, so that a few dozen losses fit it.
+loss(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j, with few numbers per v_i, so that few losses fit it.
 """
 
 import functools

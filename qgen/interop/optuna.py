@@ -99,7 +99,7 @@ class StrategySampler(BaseSampler):
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _factory(name: str) -> Callable[..., StrategySampler]:
+def _factory(name: str) -> Callable[..., BaseSampler]:
     def make(
         seed: int | None = None, start_trials: int = START_TRIALS, settings: Settings | None = None
     ) -> BaseSampler:

@@ -34,7 +34,9 @@ def random_features(generator: np.random.Generator, axes: int) -> tuple[np.ndarr
     return generator.normal(size=(axes, FEATURES)) / LENGTH, generator.uniform(0, 2 * np.pi, FEATURES)
 
 
-def mapped(draws: tuple[np.ndarray, np.ndarray], points: Float[np.ndarray, "n axes"]) -> Float[np.ndarray, "n features"]:
+def mapped(
+    draws: tuple[np.ndarray, np.ndarray], points: Float[np.ndarray, "n axes"]
+) -> Float[np.ndarray, "n features"]:
     """The features of points."""
     return math.sqrt(2 / FEATURES) * np.cos(points @ draws[0] + draws[1])
 
@@ -65,7 +67,9 @@ def query(
     check.one_of("power", power, (1, 2))
     weights = 1 / np.asarray(errors) ** 2
     precision = RIDGE * np.eye(seen.shape[1]) + (seen.T * weights) @ seen
-    solved = np.linalg.solve(precision, np.concatenate([(seen.T @ (weights * estimates))[:, None], candidates.T], axis=1))
+    solved = np.linalg.solve(
+        precision, np.concatenate([(seen.T @ (weights * estimates))[:, None], candidates.T], axis=1)
+    )
     mean = candidates @ solved[:, 0]
     deviation = np.sqrt(np.maximum(RIDGE * np.einsum("mf,fm->m", candidates, solved[:, 1:]), 1e-12))
     place = int(np.argmin(mean - WIDTH * deviation))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import Circuit, count, gate, sector
+from qgen.circuits import Circuit, Op, count, gate, sector
 from qgen.quantum import qaoa
 from qgen.resources import Resources
 from qgen.types import Array, Complex, Float, Int, Key
@@ -45,9 +45,7 @@ def table(
     return total.reshape(-1)
 
 
-def state(
-    energies: Float[Array, " cells"], shape: tuple[int, ...], layers: int
-) -> Complex[Array, " cells"]:
+def state(energies: Float[Array, " cells"], shape: tuple[int, ...], layers: int) -> Complex[Array, " cells"]:
     """The QAOA state with the ramp's angles, for energies in any unit.
 
     Raises:
@@ -101,10 +99,10 @@ def circuit(shape: tuple[int, ...], layers: int) -> Circuit:
     ops = []
     for group in groups:
         wires = [place[wire] for wire in group]
-        for op in sector.dicke(len(wires), 1).walk():
-            ops.append(
-                gate(op.name, tuple(wires[w] for w in op.wires), *op.angles, controls=tuple(wires[c] for c in op.controls))
-            )
+        for op in sector.dicke(len(wires), 1).ops:
+            assert isinstance(op, Op)
+            controls = tuple(wires[c] for c in op.controls)
+            ops.append(gate(op.name, tuple(wires[w] for w in op.wires), *op.angles, controls=controls))
     for _ in range(layers):
         ops += [gate("rz", index, 1.0) for index in place.values()]
         for i, first in enumerate(groups):

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from qgen import check, circuits
-from qgen.circuits import Circuit, ansatz, count, encodings, observables, pauli, repeat
+from qgen.circuits import Circuit, ansatz, count, encodings, pauli, repeat
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key
 
@@ -46,9 +46,7 @@ def _words(axes: int) -> list[circuits.Observable]:
     return [circuits.z(q) for q in range(axes)]
 
 
-def outputs(
-    angles: Float[Array, " angles"], points: Float[Array, "n axes"], degree: int
-) -> Float[Array, "n axes"]:
+def outputs(angles: Float[Array, " angles"], points: Float[Array, "n axes"], degree: int) -> Float[Array, "n axes"]:
     """<Z_q> of every qubit at every point of the unit cube."""
     axes = points.shape[1]
     first = _block(axes).n_params

@@ -1,0 +1,1 @@
+"""Hyperparameter studies: spaces, vectorised sweeps, strategies, storages and tabular benchmarks."""

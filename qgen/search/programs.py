@@ -166,9 +166,8 @@ class Programs:
         return min(self.widths[name], wanted)
 
     def _lane_bytes(self, static: dict[str, Any], probe: int, in_parts: bool) -> float:
-        found = self._compiled("part" if in_parts else "whole", static, probe).memory_analysis()
-        total = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
-        return max(1.0, total / (probe // self.devices))
+        compiled = self._compiled("part" if in_parts else "whole", static, probe)
+        return max(1.0, _bytes(compiled) / (probe // self.devices))
 
     def _sharding(self) -> NamedSharding | None:
         return None if self.mesh is None else NamedSharding(self.mesh, P(AXIS))
@@ -229,6 +228,13 @@ def _program(
     spread = jax.shard_map(batched, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)
     places = tuple(NamedSharding(mesh, spec) for spec in specs)
     return jax.jit(spread, in_shardings=places, out_shardings=NamedSharding(mesh, P(AXIS))).lower(*shapes).compile()
+
+
+@functools.lru_cache(maxsize=256)
+def _bytes(compiled: Any) -> int:
+    """What a program takes on each device."""
+    found = compiled.memory_analysis()
+    return found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
 
 
 @functools.lru_cache

@@ -260,7 +260,7 @@ class Space:
         """The other axes, with the type of their numbers."""
         return {name: axis.dtype for name, axis in self.axes.items() if not axis.static}
 
-    def config(self, point: Sequence[float]) -> dict[str, Any]:
+    def config(self, point: Sequence[float] | np.ndarray) -> dict[str, Any]:
         """What the objective gets: a value for every axis, the middle one where an axis does not count."""
         active = self._active(point)
         return {
@@ -268,7 +268,7 @@ class Space:
             for (name, axis), u in zip(self.axes.items(), point, strict=True)
         }
 
-    def params(self, point: Sequence[float]) -> dict[str, Any]:
+    def params(self, point: Sequence[float] | np.ndarray) -> dict[str, Any]:
         """The values of the axes that count."""
         active = self._active(point)
         return {name: value for name, value in self.config(point).items() if name in active}
@@ -342,7 +342,7 @@ class Space:
                 made.append((np.arange(levels) + 0.5) / levels)
         return made
 
-    def _active(self, point: Sequence[float]) -> frozenset[str]:
+    def _active(self, point: Sequence[float] | np.ndarray) -> frozenset[str]:
         """Which axes count."""
         active: dict[str, Any] = {}
         for (name, axis), u in zip(self.axes.items(), point, strict=True):

@@ -1,6 +1,6 @@
 """Strategies that any space takes, and the two forms that a surrogate becomes a strategy by.
 
-Hosts' libraries do what they do well: quasi-random points are SciPy's, the tree-structured Parzen estimator is Optuna's.
+Libraries do what they do well: quasi-random points are SciPy's, the tree-structured Parzen estimator is Optuna's.
 """
 
 import math

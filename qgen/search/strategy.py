@@ -16,6 +16,9 @@ from qgen.search.space import Space
 from qgen.search.sweep import Ended, Rung
 from qgen.types import Float, Key
 
+SAME = 1e-9
+"""Coordinates that differ by less are equal."""
+
 
 class Proposal(NamedTuple):
     """Configurations to train.
@@ -198,7 +201,7 @@ def seed_of(key: Key) -> int:
     return int(jax.random.bits(key, dtype="uint32"))
 
 
-def without_repeats(points: Any, candidates: np.ndarray) -> np.ndarray:
+def without_repeats(points: Any, candidates: Any) -> np.ndarray:
     """Which candidates are none of the points: [candidates] of bool."""
-    seen = {tuple(np.round(point, 9)) for point in np.asarray(points)}
-    return np.array([tuple(np.round(row, 9)) not in seen for row in candidates])
+    gaps = np.abs(np.asarray(candidates)[:, None, :] - np.asarray(points)[None, :, :])
+    return np.asarray(gaps.max(axis=2).min(axis=1) >= SAME)

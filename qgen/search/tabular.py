@@ -128,7 +128,7 @@ def cell_of(table: Table, points: Float[np.ndarray, "n axes"]) -> np.ndarray:
     """Where in the table canonical points lie, [n]."""
     shape = tuple(axis.size or 1 for axis in table.space.axes.values())
     bins = np.minimum((np.asarray(points) * shape).astype(int), np.array(shape) - 1)
-    return np.ravel_multi_index(tuple(bins.T), shape)
+    return np.asarray(np.ravel_multi_index(tuple(bins.T), shape))
 
 
 class Curve(NamedTuple):
@@ -144,7 +144,7 @@ class Curve(NamedTuple):
     test: Float[np.ndarray, " budgets"]
 
 
-def curve(table: Table, history: History, budgets: Sequence[float]) -> Curve:
+def curve(table: Table, history: History, budgets: Sequence[float] | np.ndarray) -> Curve:
     """The regret of a search at given spendings."""
     final = table.final()
     test = np.nan_to_num(table.test.mean(axis=1), nan=np.inf)

@@ -6,6 +6,7 @@ stands beside its control, which differs in the quantum part alone.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -121,9 +122,7 @@ def fourier_regressor(settings: Settings) -> Strategy:
         return Choice(int(np.argmin(values)), (used,))
 
     note = f"Exact expectation values; parameter shift with {regressor.SHOTS} shots per circuit is charged."
-    return strategies.by_surrogate(
-        "quantum/fourier_regressor", choose, start_points=settings.start_points, note=note
-    )
+    return strategies.by_surrogate("quantum/fourier_regressor", choose, start_points=settings.start_points, note=note)
 
 
 def frozen_circuit(settings: Settings) -> Strategy:
@@ -235,7 +234,7 @@ def one_hot_penalised(linear: Any, quadratic: Any, shape: tuple[int, ...]) -> su
 def decoded(strings: np.ndarray, problem: subset.Quadratic, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The cells of the strings with one bit per axis, least energy first."""
     offsets = np.cumsum([0, *shape])
-    parts = [strings[:, first:last] for first, last in zip(offsets, offsets[1:])]
+    parts = [strings[:, first:last] for first, last in itertools.pairwise(offsets)]
     whole = np.all([part.sum(axis=1) == 1 for part in parts], axis=0)
     order = [place for place in np.argsort(subset.energy(problem, strings)) if whole[place]]
     return [tuple(int(part[place].argmax()) for part in parts) for place in order]
@@ -361,4 +360,3 @@ SEARCHERS: Mapping[str, Callable[[Settings], Strategy]] = {
     "control/gp_ucb": gp_ucb,
 }
 """Random search with twice the budget is `classical/random` with twice the budget."""
-
