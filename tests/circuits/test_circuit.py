@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,15 +26,16 @@ def test_nested_loops_advance_and_share(key):
     used = [op.angles[0].index for op in circuit.walk() if op.angles]
     assert used == [0] + [i for r in range(3) for i in (1, 2 + 3 * r, 3 + 3 * r, 2 + 3 * r, 4 + 3 * r)]
     expected = pennylane_state(circuit, params)
-    np.testing.assert_allclose(qc.apply(circuit, jnp.asarray(params)), expected, rtol=0, atol=ATOL)
-    np.testing.assert_allclose(qc.apply(circuit.flat(), jnp.asarray(params)), expected, rtol=0, atol=ATOL)
+    for same in (circuit, circuit.flat()):
+        found = jax.jit(lambda p, same=same: qc.apply(same, p))(jnp.asarray(params))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
 
 
 def test_inverse_undoes_loops_on_the_same_parameters():
     circuit = nested() + qc.Circuit(3, (qc.gate("iswap", (0, 2)), qc.gate("u2", 1, 0.3, qc.Angle(0))))
     params = jnp.linspace(-1.5, 2.0, circuit.n_params)
-    after = qc.apply(circuit, params)
-    back = qc.apply(circuit.inverse(), params, state=after)
+    after = jax.jit(lambda p: qc.apply(circuit, p))(params)
+    back = jax.jit(lambda p, s: qc.apply(circuit.inverse(), p, state=s))(params, after)
     np.testing.assert_allclose(back, np.eye(8)[0], rtol=0, atol=ATOL)
     expected = pennylane_state(circuit.inverse(), np.asarray(params), np.asarray(after))
     np.testing.assert_allclose(back, expected, rtol=0, atol=ATOL)

@@ -35,24 +35,29 @@ def random_observable(rng, n):
     return Observable(words, rng.uniform(-1, 1, 4)) + 0.3 * qc.z(0)
 
 
-@pytest.mark.parametrize("seed", range(len(WIDTHS)))
-def test_random_circuit(seed):
-    circuit, rng = random_circuit(seed)
-    observable = random_observable(rng, circuit.n_qubits)
-    params = rng.uniform(-2, 2, N_PARAMS)
-    direction = rng.normal(size=N_PARAMS)
+def compare(circuit, params, observable, rng):
+    """State, value and a directional derivative in both precisions against PennyLane's state."""
+    direction = rng.normal(size=circuit.n_params)
     state = oracle.pennylane_state(circuit, params)
     expected = oracle.value(circuit, params, observable)
     slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), params, direction)
+
+    def both(p):
+        return qc.apply(circuit, p), jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable))(p)
+
     for dtype in ("float32", "float64"):
         with jax.enable_x64(dtype == "float64"):
-            given = jnp.asarray(params, dtype)
-            found = jax.jit(lambda p: qc.apply(circuit, p))(given)
-            value, gradient = jax.jit(jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable)))(given)
+            found, (value, gradient) = jax.jit(both)(jnp.asarray(params, dtype))
         assert gradient.dtype == dtype
         np.testing.assert_allclose(found, state, rtol=0, atol=ATOL[dtype])
         np.testing.assert_allclose(value, expected, rtol=0, atol=ATOL[dtype])
         np.testing.assert_allclose(np.asarray(gradient) @ direction, slope, rtol=0, atol=GRADIENT_ATOL[dtype])
+
+
+@pytest.mark.parametrize("seed", range(len(WIDTHS)))
+def test_random_circuit(seed):
+    circuit, rng = random_circuit(seed)
+    compare(circuit, rng.uniform(-2, 2, N_PARAMS), random_observable(rng, circuit.n_qubits), rng)
 
 
 def test_the_circuits_hold_the_whole_table():
@@ -78,10 +83,4 @@ def test_wide_circuits(n):
     rng = np.random.default_rng(n)
     ops = [oracle.random_op(rng, name, n, N_PARAMS, int(rng.integers(0, 3))) for name in NAMES * 2]
     circuit = qc.Circuit(n, tuple(ops)) + qc.ansatz.hardware_efficient(n, 3)
-    params = rng.uniform(-2, 2, circuit.n_params)
-    observable = random_observable(rng, n)
-    direction = rng.normal(size=circuit.n_params)
-    slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), params, direction)
-    with jax.enable_x64(True):
-        gradient = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable)))(jnp.asarray(params))
-    np.testing.assert_allclose(np.asarray(gradient) @ direction, slope, rtol=0, atol=GRADIENT_ATOL["float64"])
+    compare(circuit, rng.uniform(-2, 2, circuit.n_params), random_observable(rng, n), rng)
