@@ -283,9 +283,8 @@ def _encode(program: Program, n_params: int, flips: tuple[int, ...], signs: tupl
     code: list[int] = [_FORMAT, program.n_qubits, n_params, len(flips)]
     for flip, sign in zip(flips, signs, strict=True):
         code += [flip, sign]
-    reals: list[float] = []
+    reals = [float(_FORMAT)]
     _stages(program.stages, program.n_qubits, code, reals)
-    reals = reals or [0.0]
     return np.array(code, np.int64).tobytes(), np.array(reals, np.float64).tobytes()
 
 

@@ -175,6 +175,7 @@ class Decoder {
 
   Program decode() {
     in_.within(kFormat, kFormat, "the format");
+    if (in_.real() != kFormat) throw Refused("the numbers' format is unknown");
     program_.n = static_cast<int>(in_.within(1, kMaxQubits, "the number of qubits"));
     program_.n_params = in_.within(0, int64_t(1) << 40, "the number of parameters");
     const int n = program_.n, low = program_.low;

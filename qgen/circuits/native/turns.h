@@ -44,6 +44,29 @@ struct Offsets {
   }
 };
 
+// Sums and differences over R bits of the vector index.
+template <class T, int R>
+inline void add_and_subtract(Vec<T>* x, size_t begin, size_t end, const int* bit) {
+  const Offsets<R> offset(bit);
+  groups<R>(begin, end, bit, [&](size_t base) __attribute__((always_inline)) {
+    Vec<T> v[1 << R];
+#pragma GCC unroll 16
+    for (int j = 0; j < (1 << R); ++j) v[j] = x[base + offset.at[j]];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int j = 0; j < (1 << R); ++j) {
+        if (j >> r & 1) continue;
+        const Vec<T> p = v[j], q = v[j | 1 << r];
+        v[j] = p + q;
+        v[j | 1 << r] = p - q;
+      }
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < (1 << R); ++j) x[base + offset.at[j]] = v[j];
+  });
+}
+
 template <class T, int R>
 inline void rotate(Vec<T>* x, size_t begin, size_t end, const Matrix2<T>* m) {
   int bit[R];
@@ -276,10 +299,34 @@ inline void turn_both(Vec<T>* psi, Vec<T>* lam, int bits, int low, const Matrix2
 // sum over b of (-1)^|b & m| x[b] for every m, in place.
 template <class T>
 inline void walsh(Vec<T>* x, int bits, int low, Team& team) {
-  Matrix2<T> all[32];
+  const int tile = bits < kTileBits ? bits : kTileBits;
+  const size_t parts = team.size() > 1 ? kParts : 1;
+  int every[32];
+  for (int k = 0; k < 32; ++k) every[k] = k;
+  LaneMatrix<T> in_vector[8];
   const Vec<T> one = splat<T>(1);
-  for (int k = 0; k < low + bits; ++k) all[k] = {k, one, one, one, -one};
-  turn<T>(x, bits, low, all, low + bits, team);
+  for (int k = 0; k < low; ++k) in_vector[k] = lane_matrix<T>({k, one, one, one, -one});
+  over(team, size_t(1) << (bits - tile), parts, [&](size_t begin, size_t end, size_t) {
+    for (size_t at = begin; at < end; ++at) {
+      Vec<T>* here = x + (at << tile);
+      for (int k = 0; k < low; ++k) {
+        with_distance<T>(k, [&](auto d) { rotate_lanes<T, d()>(here, size_t(1) << tile, in_vector[k]); });
+      }
+      in_groups(0, tile, kForwardBits, [&](int first, int size) {
+        const size_t all = size_t(1) << (tile - size);
+        if (size == 1) add_and_subtract<T, 1>(here, 0, all, every + first);
+        if (size == 2) add_and_subtract<T, 2>(here, 0, all, every + first);
+        if (size == 3) add_and_subtract<T, 3>(here, 0, all, every + first);
+      });
+    }
+  });
+  in_groups(tile, bits, kForwardBits, [&](int first, int size) {
+    over(team, size_t(1) << (bits - size), parts, [&](size_t begin, size_t end, size_t) {
+      if (size == 1) add_and_subtract<T, 1>(x, begin, end, every + first);
+      if (size == 2) add_and_subtract<T, 2>(x, begin, end, every + first);
+      if (size == 3) add_and_subtract<T, 3>(x, begin, end, every + first);
+    });
+  });
 }
 
 }  // namespace qgen
