@@ -23,7 +23,7 @@ from qgen import record
 from qgen.energy import meters, profiles
 from qgen.report import search as report
 from qgen.resources import total
-from qgen.search import strategies, tabular
+from qgen.search import tabular
 from qgen.search.strategy import Strategy
 from qgen.search.study import Study, run
 from qgen.search.sweep import population_mesh, sweep
@@ -144,15 +144,13 @@ def searcher(name: str, table: tabular.Table, budget: int) -> tuple[Strategy, in
     settings = Settings(
         steps=table.steps,
         start_points=min(8, max(2, budget // 3)),
+        halvings=len(table.stops) - 1,
+        lanes=9 if budget < 20 else 27,
         training_flops=table.facts["flops"],
         training_numbers=table.facts["numbers"],
     )
     if name == TWICE:
         return SEARCHERS["classical/random"](settings)._replace(name=TWICE), 2 * budget
-    if name == "classical/successive_halving":
-        return strategies.successive_halving(table.steps, lanes=9 if budget < 20 else 27, first=table.stops[0]), budget
-    if name == "classical/hyperband":
-        return strategies.hyperband(table.steps, most=2), budget
     return SEARCHERS[name](settings), budget
 
 

@@ -167,7 +167,7 @@ def hybrid(steps: int = STOPS[-1], *, opens_test: bool = False) -> Objective:
         words = [circuits.z(q) for q in range(n)]
         rows = config["input_scale"] * x[:, :n]
         values = jax.vmap(lambda row: circuits.expectation(circuit, (row, params["angles"]), words))(rows)
-        return values @ params["readout"] + params["constant"]
+        return values @ params["readout"] + params["constant"][None]
 
     def error(params: Any, config: Mapping[str, Any], x: Array, y: Array) -> Array:
         return optax.softmax_cross_entropy_with_integer_labels(logits(params, config, x), y).mean()

@@ -61,7 +61,7 @@ def state(energies: Float[Array, " cells"], shape: tuple[int, ...], layers: int)
         for axis, size in enumerate(shape):
             if size == 1:
                 continue
-            # The sector counts its strings upwards, that is from the last bit set to the first.
+            # The sector counts its strings upwards: from the last bit set, the axis' last value, to the first.
             rows = jnp.moveaxis(amplitudes, axis, -1).reshape(-1, size)[:, ::-1]
             mixed = jax.vmap(lambda row, beta=ramps[axis][1, layer], n=size: sector.mix(row, beta, n, 1, MIXER))(rows)
             others = [length for place, length in enumerate(shape) if place != axis]

@@ -35,6 +35,8 @@ class Settings:
     Attributes:
         steps: steps of a whole training.
         start_points: trainings before a surrogate is asked.
+        halvings: of successive halving: its shortest trainings have steps / 3^halvings steps.
+        lanes: of a bracket of successive halving.
         degree: of Fourier surrogates.
         layers: of QAOA.
         shots: of one QAOA proposal, and reads of an annealer.
@@ -47,6 +49,8 @@ class Settings:
 
     steps: int
     start_points: int = 8
+    halvings: int = 3
+    lanes: int = 27
     degree: int = 2
     layers: int = 3
     shots: int = 64
@@ -343,8 +347,10 @@ SEARCHERS: Mapping[str, Callable[[Settings], Strategy]] = {
     "classical/tpe": lambda settings: strategies.tpe(settings.start_points),
     "classical/gp": gp,
     "classical/cma_es": cma_es,
-    "classical/successive_halving": lambda settings: strategies.successive_halving(settings.steps),
-    "classical/hyperband": lambda settings: strategies.hyperband(settings.steps),
+    "classical/successive_halving": lambda settings: strategies.successive_halving(
+        settings.steps, settings.lanes, first=max(1, settings.steps // 3**settings.halvings)
+    ),
+    "classical/hyperband": lambda settings: strategies.hyperband(settings.steps, most=settings.halvings),
     "quantum/durr_hoyer": durr_hoyer,
     "quantum/fm_qaoa": fm_qaoa,
     "quantum/fm_annealing": fm_quantum_annealing,

@@ -40,7 +40,9 @@ class TestAllAgainstOptunasSuite(
 
 def bowl(trial):
     """Least where x = 1e-2 and n = 4."""
-    return (np.log10(trial.suggest_float("x", 1e-4, 1, log=True)) + 2) ** 2 + abs(trial.suggest_int("n", 0, 8, step=2) - 4)
+    return (np.log10(trial.suggest_float("x", 1e-4, 1, log=True)) + 2) ** 2 + abs(
+        trial.suggest_int("n", 0, 8, step=2) - 4
+    )
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])

@@ -15,7 +15,9 @@ SPACE = Space({"rate": Float(1e-3, 0.3, log=True), "width": Integer(1, 2, static
 OBJECTIVE = Objective(
     "descent",
     init=lambda key, config: jax.random.normal(key, (config["width"],)),
-    step=lambda key, x, config, t: x - config["rate"] * config["pull"] * (x - 0.7) + 0.01 * jax.random.normal(key, x.shape),
+    step=lambda key, x, config, t: (
+        x - config["rate"] * config["pull"] * (x - 0.7) + 0.01 * jax.random.normal(key, x.shape)
+    ),
     loss=lambda x, config: jnp.sum((x - 0.7) ** 2) + 0.1 * config["rate"],
     steps=9,
 )

@@ -64,7 +64,9 @@ def test_four_devices_find_what_one_does(processes, alone, tmp_path):
         np.testing.assert_allclose(found["halved"], halved.losses, rtol=SINGLE)
         assert found["steps"] == halved.steps.tolist()
         assert [tuple(point) for point, _, _ in found["study"]] == [trial.point for trial in history.trials]
-        np.testing.assert_allclose([loss for _, loss, _ in found["study"]], [t.loss for t in history.trials], rtol=SINGLE)
+        np.testing.assert_allclose(
+            [loss for _, loss, _ in found["study"]], [t.loss for t in history.trials], rtol=SINGLE
+        )
         assert [steps for _, _, steps in found["study"]] == [trial.steps for trial in history.trials]
         assert found["resumed"]
         expected = "no error" if processes == 1 else "The processes disagree on the study: [1] have another one"

@@ -68,7 +68,7 @@ def test_chunks_follow_the_memory_and_change_nothing(points, keys):
     width = maker._width({"width": 2}, 512, False)
     bytes_of = maker._lane_bytes({"width": 2}, width, False) * width
     assert width > 1 and bytes_of <= 2 * 2000
-    with pytest.raises(ValueError, match="A lane of descent needs .* MiB, but a device has"):
+    with pytest.raises(ValueError, match=r"A lane of descent needs .* MiB, but a device has"):
         sweep(DESCENT, SPACE, points, keys, memory_bytes=10)
 
 
@@ -111,7 +111,9 @@ def test_an_interrupted_bracket_goes_on_where_it_was(points, keys, n_known):
 
 
 def test_a_failed_lane_is_nan_and_goes_on_nowhere(points, keys):
-    broken = DESCENT._replace(name="broken", loss=lambda x, config: jnp.where(config["pull"] > 2, jnp.nan, _loss(x, config)))
+    broken = DESCENT._replace(
+        name="broken", loss=lambda x, config: jnp.where(config["pull"] > 2, jnp.nan, _loss(x, config))
+    )
     found = sweep(broken, SPACE, points, keys, rungs=(Rung(3, 10),))
     fails = np.array([SPACE.config(point)["pull"] > 2 for point in points])
     assert 0 < fails.sum() < 10
