@@ -12,7 +12,7 @@ from jax.core import Tracer
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.engine import layers, native, xla
+from qgen.circuits.engine import EXACT, moves, native, xla
 from qgen.circuits.lowering import lower
 from qgen.circuits.observables import Observable, check_fits, parities
 from qgen.circuits.program import Affine, Program
@@ -182,13 +182,13 @@ def gram(circuit: Circuit, x: Any, y: Any = None) -> Float[Array, "rows columns"
     left = _feature_states(circuit, jnp.asarray(x))
     both = left.reshape(left.shape[0], -1)
     if y is None:
-        re = jnp.matmul(both, both.T, precision=layers.EXACT)
-        cross = jnp.matmul(left[:, 1], left[:, 0].T, precision=layers.EXACT)
+        re = jnp.matmul(both, both.T, precision=EXACT)
+        cross = jnp.matmul(left[:, 1], left[:, 0].T, precision=EXACT)
         return re**2 + (cross - cross.T) ** 2
     right = _feature_states(circuit, jnp.asarray(y))
-    re = jnp.matmul(both, right.reshape(right.shape[0], -1).T, precision=layers.EXACT)
+    re = jnp.matmul(both, right.reshape(right.shape[0], -1).T, precision=EXACT)
     turned = jnp.stack([-right[:, 1], right[:, 0]], 1).reshape(right.shape[0], -1)
-    return re**2 + jnp.matmul(both, turned.T, precision=layers.EXACT) ** 2
+    return re**2 + jnp.matmul(both, turned.T, precision=EXACT) ** 2
 
 
 def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> Complex[Array, "dim dim"]:
@@ -197,7 +197,7 @@ def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> 
     wires = _wires(wires, n)
     rest = [q for q in range(n) if q not in wires]
     rows = state.reshape((2,) * n).transpose([*wires, *rest]).reshape(2 ** len(wires), -1)
-    return jnp.matmul(rows, rows.conj().T, precision=layers.EXACT)
+    return jnp.matmul(rows, rows.conj().T, precision=EXACT)
 
 
 def entropy(density: Complex[Array, "dim dim"], order: float = 1.0) -> Float[Array, ""]:
@@ -334,7 +334,7 @@ def _density(
         program = programs.trim(Program(n, program.stages[:-1]))
     x = _evolve(program, circuit, params, state, engine, gradient)
     density = x[0] ** 2 + x[1] ** 2
-    return layers.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
+    return moves.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
 
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:
@@ -350,7 +350,7 @@ def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> A
             jnp.asarray(parities([mask & ((1 << half) - 1) for mask in signs], half), density.dtype),
         )
     )
-    partial = jnp.matmul(high.T, density.reshape(2 ** (n - half), -1), precision=layers.EXACT)
+    partial = jnp.matmul(high.T, density.reshape(2 ** (n - half), -1), precision=EXACT)
     values = jnp.sum(partial * low.T, 1)
     place = [jnp.asarray([words.index(word) for word in one.words], jnp.int32) for one in several]
     return jnp.stack(
@@ -369,7 +369,7 @@ def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[
     half = n // 2
     total = jnp.zeros_like(x)
     for flip in dict.fromkeys(flips):
-        moved = layers.permute(Affine(tuple(1 << (n - 1 - q) for q in range(n)), flip), x, n, False)
+        moved = moves.permute(Affine(tuple(1 << (n - 1 - q) for q in range(n)), flip), x, n, False)
         for odd in (0, 1):
             chosen = [k for k in range(len(flips)) if flips[k] == flip and ys[k] % 2 == odd]
             if not chosen:

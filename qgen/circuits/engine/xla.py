@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import layers
-from qgen.circuits.engine.layers import Prepared
+from qgen.circuits.engine import Prepared, moves, phases, turns
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
 
@@ -35,8 +34,7 @@ def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...],
         Real [2, 2**n].
     """
     if gradient == "autodiff":
-        prepared = _prepare(program, numbers, loops, [False] * len(loops), False)
-        return _forward(program.stages, prepared, loops, state, program.n_qubits, False, (False,) * len(loops))
+        return _single(program, loops, tuple(numbers), state)
     return _adjoint(program, loops, tuple(numbers), state)
 
 
@@ -58,22 +56,27 @@ def _adjoint_backward(program: Program, loops: tuple[Loops, ...], kept: Any, lam
 _adjoint.defvjp(_adjoint_forward, _adjoint_backward)
 
 
+def _single(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Array:
+    none = (False,) * len(loops)
+    prepared = _prepare(program, numbers, loops, none)
+    return _forward(program.stages, prepared, loops, state, program.n_qubits, False, none)
+
+
 @functools.lru_cache(maxsize=512)
 def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
     n = program.n_qubits
 
     @custom_vmap
     def run(numbers: tuple[Array, ...], state: Array) -> Array:
-        none = (False,) * len(loops)
-        return _forward(program.stages, _prepare(program, numbers, loops, none, False), loops, state, n, False, none)
+        return _single(program, loops, numbers, state)
 
     @run.def_vmap
     def _(size: int, batched: Any, numbers: tuple[Array, ...], state: Array) -> Any:
         own = tuple(batched[0])
 
         def chunk(given: tuple[Array, ...], x: Array) -> Array:
-            prepared = _prepare(program, _last(given, own), loops, own, True)
-            return _first(_forward(program.stages, prepared, loops, _rows(x), n, True, own))
+            prepared = _prepare(program, _last(given, own), loops, own)
+            return _turned(_forward(program.stages, prepared, loops, _turned(x), n, True, own))
 
         state = state if batched[1] else jnp.broadcast_to(state, (size, *state.shape))
         return _chunked(chunk, size, n, numbers, own, (state,)), True
@@ -88,8 +91,9 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...]) -> Any:
     @custom_vmap
     def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         none = (False,) * len(loops)
-        prepared = _prepare(program, numbers, loops, none, False)
-        return _swap(_backward(program.stages, prepared, numbers, loops, psi, lam, n, False, none))
+        prepared = _prepare(program, numbers, loops, none)
+        (_, lam), grads = _backward(program.stages, prepared, numbers, loops, (psi, lam), n, False, none)
+        return tuple(grads), lam
 
     @run.def_vmap
     def _(size: int, batched: Any, numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
@@ -97,10 +101,10 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...]) -> Any:
 
         def chunk(given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
             arrays = _last(given, own)
-            prepared = _prepare(program, arrays, loops, own, True)
-            psi, lam = _rows(psi), _rows(lam)
-            _, lam, grads = _backward(program.stages, prepared, arrays, loops, psi, lam, n, True, own)
-            return tuple(jnp.moveaxis(g, -1, 0) for g in grads), _first(lam)
+            prepared = _prepare(program, arrays, loops, own)
+            both = (_turned(psi), _turned(lam))
+            (_, lam), grads = _backward(program.stages, prepared, arrays, loops, both, n, True, own)
+            return tuple(jnp.moveaxis(g, -1, 0) for g in grads), _turned(lam)
 
         psi = psi if batched[1] else jnp.broadcast_to(psi, (size, *psi.shape))
         lam = lam if batched[2] else jnp.broadcast_to(lam, (size, *lam.shape))
@@ -110,9 +114,9 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...]) -> Any:
     return run
 
 
-def _swap(found: tuple[Array, Array, list[Array]]) -> tuple[tuple[Array, ...], Array]:
-    _, lam, grads = found
-    return tuple(grads), lam
+def _turned(x: Array) -> Array:
+    """[B, 2, N] -> [N, 2, B] and back."""
+    return x.transpose(2, 1, 0)
 
 
 def _last(numbers: Sequence[Array], own: Sequence[bool]) -> tuple[Array, ...]:
@@ -120,30 +124,19 @@ def _last(numbers: Sequence[Array], own: Sequence[bool]) -> tuple[Array, ...]:
     return tuple(jnp.moveaxis(a, 0, -1) if flag else a for a, flag in zip(numbers, own, strict=True))
 
 
-def _rows(x: Array) -> Array:
-    """[B, 2, N] -> [N, 2, B]."""
-    return x.transpose(2, 1, 0)
-
-
-_first = _rows
-
-
 def _chunked(run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequence[bool], states: Any) -> Any:
-    """Runs a batch in chunks of about CHUNK_BYTES, a power of two of examples, and the rest after them."""
-    itemsize = states[0].dtype.itemsize
-    each = 2 ** (n + 1) * itemsize
-    chunk = max(8, CHUNK_BYTES // each)
-    if size * each <= CHUNK_FROM or size < 2 * chunk:
+    """Runs a batch in equal chunks of at most about CHUNK_BYTES; the last is filled up with zeros."""
+    each = 2 ** (n + 1) * states[0].dtype.itemsize
+    most = max(8, CHUNK_BYTES // each)
+    if size * each <= CHUNK_FROM or size < 2 * most:
         return run(tuple(numbers), *states)
-    count = size // chunk
+    count = -(-size // most)
+    chunk = -(-size // count)
 
-    def pick(a: Array, flag: bool, low: int, high: int) -> Array:
-        return a[low:high] if flag else a
-
-    moving = [
-        a[: count * chunk].reshape(count, chunk, *a.shape[1:]) for a, flag in zip(numbers, own, strict=True) if flag
-    ]
-    blocks = [x[: count * chunk].reshape(count, chunk, *x.shape[1:]) for x in states]
+    def split(a: Array) -> Array:
+        if count * chunk > size:
+            a = jnp.concatenate([a, jnp.zeros((count * chunk - size, *a.shape[1:]), a.dtype)])
+        return a.reshape(count, chunk, *a.shape[1:])
 
     def step(_: None, xs: Any) -> Any:
         given, parts = xs
@@ -151,28 +144,20 @@ def _chunked(run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequenc
         merged = tuple(next(arriving) if flag else a for a, flag in zip(numbers, own, strict=True))
         return None, run(merged, *parts)
 
-    _, result = jax.lax.scan(step, None, (moving, blocks))
-    result = jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:]), result)
-    if count * chunk == size:
-        return result
-    low = count * chunk
-    rest = run(
-        tuple(pick(a, flag, low, size) for a, flag in zip(numbers, own, strict=True)), *(x[low:] for x in states)
-    )
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), result, rest)
+    moving = [split(a) for a, flag in zip(numbers, own, strict=True) if flag]
+    _, result = jax.lax.scan(step, None, (moving, [split(x) for x in states]))
+    return jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:])[:size], result)
 
 
-def _prepare(
-    program: Program, numbers: Sequence[Array], loops: Sequence[Loops], own: Sequence[bool], batched: bool
-) -> list[Prepared]:
+def _prepare(program: Program, numbers: Sequence[Array], loops: Sequence[Loops], own: Sequence[bool]) -> list[Prepared]:
     """Turns all numbers into matrices and phases, for all turns of the loops at once."""
     takers = list(_takers(program.stages))
     found = []
     for stage, array, lead, mine in zip(takers, numbers, loops, own, strict=True):
         if isinstance(stage, Turns):
-            found.append(layers.prepare_turns(stage, array, program.n_qubits, mine))
+            found.append(turns.prepare(stage, array, program.n_qubits, mine))
         else:
-            found.append(layers.prepare_phases(stage, array, program.n_qubits, mine, lead))
+            found.append(phases.prepare(stage, array, program.n_qubits, mine, lead))
     return found
 
 
@@ -201,9 +186,9 @@ def _forward(
         if isinstance(stage, Loop):
             x = _loop(stage, prepared[here], loops[here], x, n, batched, own[here])
         elif isinstance(stage, Turns):
-            x = layers.turns(stage, prepared[here][0], x, n, batched, own[here][0])
+            x = turns.run(stage, prepared[here][0], x, n, batched, own[here][0])
         elif isinstance(stage, Phases):
-            x = layers.phases(stage, prepared[here][0], x, n, batched, own[here][0])
+            x = phases.run(stage, prepared[here][0], x, n, batched, own[here][0])
         else:
             x = _plain(stage, x, n, batched, False)
     return x
@@ -212,9 +197,9 @@ def _forward(
 def _plain(stage: Stage, x: Array, n: int, batched: bool, inverse: bool) -> Array:
     """A stage without numbers."""
     if isinstance(stage, Affine | Flip):
-        return layers.permute(stage, x, n, batched, inverse)
+        return moves.permute(stage, x, n, batched, inverse)
     assert isinstance(stage, Table | Dense)
-    return layers.fixed(stage, x, n, batched, inverse)
+    return moves.fixed(stage, x, n, batched, inverse)
 
 
 def _merge(prepared: Sequence[Prepared], moving: Sequence[Any], loops: Sequence[Loops]) -> list[Prepared]:
@@ -246,12 +231,11 @@ def _backward(
     prepared: Sequence[Prepared],
     numbers: Sequence[Any],
     loops: Sequence[Loops],
-    psi: Array,
-    lam: Array,
+    both: tuple[Array, ...],
     n: int,
     batched: bool,
     own: Sequence[bool],
-) -> tuple[Array, Array, list[Array]]:
+) -> tuple[tuple[Array, ...], list[Array]]:
     """Undoes the stages on the state and on its cotangent; collects the derivatives with respect to all numbers."""
     place = len(prepared)
     grads: list[list[Array]] = []
@@ -260,19 +244,17 @@ def _backward(
         here = slice(place - count, place)
         place -= count
         if isinstance(stage, Loop):
-            psi, lam, found = _loop_back(
-                stage, prepared[here], numbers[here], loops[here], psi, lam, n, batched, own[here]
-            )
+            both, found = _loop_back(stage, prepared[here], numbers[here], loops[here], both, n, batched, own[here])
             grads.append(found)
         elif isinstance(stage, Turns):
-            grads.append([layers.turns_gradient(stage, lam, psi, n, batched)])
-            psi, lam = (layers.turns(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in (psi, lam))
+            grads.append([turns.gradient(stage, both[1], both[0], n, batched)])
+            both = tuple(turns.run(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in both)
         elif isinstance(stage, Phases):
-            grads.append([layers.phases_gradient(stage, prepared[here][0], lam, psi, n, batched)])
-            psi, lam = (layers.phases(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in (psi, lam))
+            grads.append([phases.gradient(stage, prepared[here][0], both[1], both[0], n, batched)])
+            both = tuple(phases.run(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in both)
         else:
-            psi, lam = (_plain(stage, v, n, batched, True) for v in (psi, lam))
-    return psi, lam, [g for group in reversed(grads) for g in group]
+            both = tuple(_plain(stage, v, n, batched, True) for v in both)
+    return both, [g for group in reversed(grads) for g in group]
 
 
 def _loop_back(
@@ -280,37 +262,36 @@ def _loop_back(
     prepared: Sequence[Prepared],
     numbers: Sequence[Any],
     loops: Sequence[Loops],
-    psi: Array,
-    lam: Array,
+    both: tuple[Array, ...],
     n: int,
     batched: bool,
     own: Sequence[bool],
-) -> tuple[Array, Array, list[Array]]:
+) -> tuple[tuple[Array, ...], list[Array]]:
     inner = [lead[1:] for lead in loops]
-    size = (psi.shape[-1],) if batched else ()
+    size = (both[0].shape[-1],) if batched else ()
 
-    def shape(array: Array, lead: Loops, mine: bool) -> tuple[int, ...]:
+    def shape(array: Array, mine: bool) -> tuple[int, ...]:
         return (*(array.shape[:-1] if mine else array.shape), *size)
 
     kept = [k for k, lead in enumerate(loops) if not lead[0]]
     moved = [k for k, lead in enumerate(loops) if lead[0]]
-    zeros = [jnp.zeros_like(psi, shape=shape(numbers[k], loops[k], own[k])) for k in kept]
+    zeros = [jnp.zeros(shape(numbers[k], own[k]), both[0].dtype) for k in kept]
     advancing = [prepared[k].moving for k in moved]
     slices = [
         jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if lead[0] else a for a, lead in zip(numbers, loops, strict=True)
     ]
 
     def turn(carry: Any, moving: Any) -> Any:
-        psi, lam, sums = carry
+        both, sums = carry
         merged = _merge(prepared, moving, loops)
-        psi, lam, grads = _backward(stage.body, merged, slices, inner, psi, lam, n, batched, own)
+        both, grads = _backward(stage.body, merged, slices, inner, both, n, batched, own)
         sums = [s + grads[k] for s, k in zip(sums, kept, strict=True)]
-        return (psi, lam, sums), [grads[k] for k in moved]
+        return (both, sums), [grads[k] for k in moved]
 
-    (psi, lam, sums), rows = jax.lax.scan(turn, (psi, lam, zeros), advancing, length=stage.times, reverse=True)
+    (both, sums), rows = jax.lax.scan(turn, (both, zeros), advancing, length=stage.times, reverse=True)
     found: list[Any] = [None] * len(numbers)
     for k, total in zip(kept, sums, strict=True):
         found[k] = total
     for k, row in zip(moved, rows, strict=True):
         found[k] = row
-    return psi, lam, found
+    return both, found

@@ -1,0 +1,230 @@
+"""How XLA runs diagonal layers: phases tabulated over the whole register, or over its two halves."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgen.circuits.engine import EXACT, Prepared, settle
+from qgen.circuits.engine.trigonometry import cos_sin
+from qgen.circuits.observables import parities
+from qgen.circuits.program import Loops, Phases
+from qgen.types import Array
+
+TABLE_LIMIT = 1 << 15
+"""Phase functions are tabulated over the whole register up to this many entries, and over two halves above."""
+
+MIXED_TABLE_LIMIT = 1 << 17
+"""The same where most functions depend on both halves."""
+
+SETTLE_FROM = 14
+"""From this many qubits on it pays to keep the phases of a turn of a loop rather than to slice them where needed."""
+
+
+class Split(NamedTuple):
+    """A Phases stage over two halves of the register.
+
+    Attributes:
+        high: [2**high bits, sources], what depends on the first half only; None where nothing does.
+        low: [2**low bits, sources].
+        left: [2**high bits, terms], one factor of the terms that depend on both halves.
+        right: [2**low bits, terms], the other factor.
+        mix: [terms, sources], their weights.
+        mixed: the sources of these terms.
+    """
+
+    high: np.ndarray | None
+    low: np.ndarray | None
+    left: np.ndarray
+    right: np.ndarray
+    mix: np.ndarray
+    mixed: tuple[int, ...]
+
+
+def _function(parity: Any, ones: Any, bits: int) -> np.ndarray:
+    """f_k(b) for all bit strings b, [2**bits, terms]."""
+    strings = np.arange(2**bits)[:, None]
+    wanted = np.asarray(ones, dtype=np.int64)[None, :]
+    return parities(parity, bits) * ((strings & wanted) == wanted)
+
+
+@functools.lru_cache(maxsize=512)
+def _split(stage: Phases, n: int) -> Split:
+    low_bits = n // 2
+    cut = (1 << low_bits) - 1
+    sources = len(stage.slots)
+    parity, ones = np.array(stage.parity), np.array(stage.ones)
+    weights = np.zeros((len(parity), sources))
+    weights[np.arange(len(parity)), stage.source] = stage.weight
+    low_only = ((parity | ones) >> low_bits) == 0
+    high_only = (((parity | ones) & cut) == 0) & ~low_only
+    both = ~(low_only | high_only)
+
+    def half(chosen: np.ndarray, shift: int, bits: int) -> np.ndarray | None:
+        if not chosen.any():
+            return None
+        return _function((parity[chosen] >> shift) & ((1 << bits) - 1), ones[chosen] >> shift, bits) @ weights[chosen]
+
+    left = _function(parity[both] >> low_bits, ones[both] >> low_bits, n - low_bits)
+    right = _function(parity[both] & cut, ones[both] & cut, low_bits)
+    mixed = tuple(int(s) for s in np.flatnonzero(np.any(weights[both] != 0, 0))) if both.any() else ()
+    return Split(
+        half(high_only, low_bits, n - low_bits), half(low_only, 0, low_bits), left, right, weights[both], mixed
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _table(stage: Phases, n: int) -> np.ndarray:
+    """All phase functions of all sources, [2**n, sources]."""
+    weights = np.zeros((len(stage.parity), len(stage.slots)))
+    weights[np.arange(len(stage.parity)), stage.source] = stage.weight
+    return _function(stage.parity, stage.ones, n) @ weights
+
+
+def _is_flat(prepared: Prepared) -> bool:
+    """Whether the phases were computed over the whole register rather than over its halves."""
+    return len(prepared.moving) == 2
+
+
+def _few(split: Split) -> bool:
+    """Whether the mixed terms follow so few parameters that each gets a table of its own (QAOA's cost: one)."""
+    return 0 < len(split.mixed) <= 2
+
+
+def _tables(split: Split, dtype: Any) -> Array:
+    """The mixed terms of each source over the whole register, [mixed, high, low]."""
+    # The barrier keeps XLA from folding the product into a constant at compile time.
+    left, right = jax.lax.optimization_barrier((jnp.asarray(split.left, dtype), jnp.asarray(split.right, dtype)))
+    mix = jnp.asarray(split.mix[:, list(split.mixed)], dtype)
+    return jnp.stack([jnp.matmul(left * mix[None, :, k], right.T, precision=EXACT) for k in range(len(split.mixed))])
+
+
+def _times_numbers(table: np.ndarray, a: Array, batched: bool) -> Array:
+    """sum over sources of table[b, s] a[s]: [..loops.., b] or [..loops.., b, B]."""
+    if batched:
+        return jnp.matmul(jnp.asarray(table.reshape((1,) * (a.ndim - 2) + table.shape), a.dtype), a, precision=EXACT)
+    return jnp.matmul(a, jnp.asarray(table.T, a.dtype), precision=EXACT)
+
+
+def _halves(split: Split, a: Array, batched: bool) -> Any:
+    """Cosines, then sines, of what depends on one half only, the high half first; None where nothing does."""
+    axis = -2 if batched else -1
+    thetas = [_times_numbers(half, a, batched) for half in (split.high, split.low) if half is not None]
+    if not thetas:
+        return None
+    theta = jnp.concatenate(thetas, axis)
+    return jnp.concatenate(cos_sin(theta), axis)
+
+
+def _unpack(split: Split, packed: Array, high: int, low: int) -> list[tuple[Array, Array]]:
+    """What `_halves` made, as factors that broadcast over [high, low]."""
+    c, s = jnp.split(packed, 2)
+    factors = []
+    if split.high is not None:
+        factors.append((c[:high, None], s[:high, None]))
+    if split.low is not None:
+        factors.append((c[None, -low:], s[None, -low:]))
+    return factors
+
+
+def _tabulates(stage: Phases, n: int) -> bool:
+    """Whether a table over the whole register is small, or the phases would be needed on the whole register anyway."""
+    entries = 2**n * len(stage.slots)
+    return entries <= TABLE_LIMIT or (entries <= MIXED_TABLE_LIMIT and len(_split(stage, n).mixed) > 2)
+
+
+def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops) -> Prepared:
+    """Cosines and sines over the register or over its halves."""
+    if _tabulates(stage, n) and not (own and any(loops)):
+        theta = _times_numbers(_table(stage, n), a, own)
+        return Prepared(cos_sin(theta))
+    split = _split(stage, n)
+    halves = _halves(split, a, own)
+    tables = _tables(split, a.dtype) if _few(split) else None
+    if split.mixed and not any(loops):
+        theta = _mixed(split, a, tables, own)
+        return Prepared((halves, cos_sin(theta), None), tables)
+    return Prepared((halves, None, a if split.mixed else None), tables)
+
+
+def _mixed(split: Split, a: Array, tables: Array | None, batched: bool) -> Array:
+    """The phases of the terms that need both halves, [high, low] or [high, low, B]."""
+    chosen = a[jnp.asarray(split.mixed)]
+    if tables is not None:
+        k, high, low = tables.shape
+        if batched:
+            return jnp.matmul(tables.reshape(k, -1).T, chosen, precision=EXACT).reshape(high, low, -1)
+        return jnp.tensordot(chosen, tables, 1, precision=EXACT)
+    left, right = (jnp.asarray(part, a.dtype) for part in (split.left, split.right))
+    terms = jnp.matmul(jnp.asarray(split.mix, a.dtype), a, precision=EXACT)
+    if batched:
+        both = left[:, None, :] * right[None, :, :]
+        return jnp.matmul(both.reshape(-1, both.shape[-1]), terms, precision=EXACT).reshape(*both.shape[:2], -1)
+    return jnp.matmul(left * terms[None, :], right.T, precision=EXACT)
+
+
+def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
+    """Multiplies by the phases or their conjugates; `own` says that every example has phases of its own."""
+    high, low = 2 ** (n - n // 2), 2 ** (n // 2)
+    if _is_flat(prepared):
+        factors = [tuple(v.reshape((high, low, *v.shape[1:])) for v in prepared.moving)]
+    else:
+        split = _split(stage, n)
+        halves, full, a = prepared.moving
+        factors: list[Any] = []
+        if halves is not None:
+            factors = _unpack(split, settle(halves) if own or n >= SETTLE_FROM else halves, high, low)
+        if a is not None:
+            theta = _mixed(split, a, prepared.still, own)
+            full = tuple(settle(v) for v in cos_sin(theta))
+        if full is not None:
+            factors.append(tuple(v.reshape((high, low, *v.shape[2:])) for v in full))
+    c, s = factors[0]
+    for c2, s2 in factors[1:]:
+        c, s = c * c2 - s * s2, c * s2 + s * c2
+    s = -s if inverse else s
+    y = x.reshape((high, low, 2, -1) if batched else (2, high, low))
+    if batched:
+        c, s = (v if own else v[:, :, None] for v in (c, s))
+        re, im = y[:, :, 0], y[:, :, 1]
+    else:
+        re, im = y
+    return jnp.stack([re * c - im * s, re * s + im * c], 2 if batched else 0).reshape(x.shape)
+
+
+def gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, batched: bool) -> Array:
+    """Derivatives with respect to the sources, from both states after (or before) the stage: [slots] or [slots, B]."""
+    high, low = 2 ** (n - n // 2), 2 ** (n // 2)
+    if batched:
+        g = (lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1]).reshape(high, low, -1)
+    else:
+        g = (lam[1] * psi[0] - lam[0] * psi[1]).reshape(high, low)
+    dtype = g.dtype
+    if _is_flat(prepared):
+        flat = g.reshape((high * low, *g.shape[2:]))
+        return jnp.matmul(jnp.asarray(_table(stage, n).T, dtype), flat, precision=EXACT)
+    split = _split(stage, n)
+    g = jax.lax.optimization_barrier(g)
+    total = jnp.zeros((len(stage.slots), *g.shape[2:]), dtype)
+    # The products come before the sums, which are slow over a large axis.
+    if split.high is not None and batched:
+        total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g.sum(1), precision=EXACT)
+    elif split.high is not None:
+        total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g, precision=EXACT).sum(1)
+    if split.low is not None and batched:
+        rows = jnp.matmul(jnp.ones((1, high), dtype), g.reshape(high, -1), precision=EXACT).reshape(low, -1)
+        total = total + jnp.matmul(jnp.asarray(split.low.T, dtype), rows, precision=EXACT)
+    elif split.low is not None:
+        total = total + jnp.matmul(g, jnp.asarray(split.low, dtype), precision=EXACT).sum(0)
+    if not split.mixed:
+        return total
+    if prepared.still is not None:
+        tables = prepared.still.reshape(len(split.mixed), -1)
+        found = jnp.matmul(tables, g.reshape((high * low, *g.shape[2:])), precision=EXACT)
+        return total.at[jnp.asarray(split.mixed)].add(found)
+    left, right = (jnp.asarray(part, dtype) for part in (split.left, split.right))
+    partial = jnp.matmul(left.T, g.reshape(high, -1), precision=EXACT).reshape(-1, low, *g.shape[2:])
+    weights = right.T.reshape(right.T.shape + (1,) * (g.ndim - 2))
+    return total + jnp.matmul(jnp.asarray(split.mix.T, dtype), (partial * weights).sum(1), precision=EXACT)
