@@ -253,7 +253,7 @@ def _values(kernel: Kernel, params: Array, start: Array, coefficients: Array) ->
 
 def _values_forward(kernel: Kernel, params: Array, start: Array, coefficients: Array) -> Any:
     k = coefficients.shape[0]
-    shapes = [(k,), (kernel.n_words,)]
+    shapes: list[tuple[int, ...]] = [(k,), (kernel.n_words,)]
     if k == 1:  # the gradient is a multiple of the cotangent: it is found at once, and no state is kept
         shapes += [params.shape, start.shape]
         values, words, *grads = _call(kernel, _VALUE_AND_GRAD, shapes, params, start, coefficients)

@@ -9,10 +9,11 @@
 
 namespace qgen {
 
-constexpr int kTileBits = 8;             // vectors in a tile, log2
-constexpr size_t kParts = 16;            // ranges that a pass over one large state is split into
-constexpr int kForwardBits = 3;          // bits per pass over vectors
-constexpr int kBackwardBits = 2;
+constexpr int kTileBits = 8;      // vectors in a tile for the first-level cache, log2
+constexpr int kOuterBits = 13;    // vectors in a tile for the second-level cache, log2
+constexpr size_t kParts = 16;     // ranges that a pass over one large state is split into
+constexpr int kForwardBits = 3;   // bits per pass over vectors
+constexpr int kBackwardBits = 2;  // where two states fill the registers
 
 template <class T>
 struct Matrix2 {  // [[a, b], [c, d]] on a bit
@@ -197,98 +198,123 @@ QGEN_INLINE void in_groups(int first, int last, int most, F f) {
   }
 }
 
-// The matrices, sorted by bit; `bits` is the number of vector-index bits of the plane.
+// Matrices sorted by bit, and where those inside a vector, inside a tile and inside an outer tile end.
+template <class T>
+struct Layered {
+  int tile, outer;
+  int lanes = 0, inside = 0, middle = 0, count;
+  Matrix2<T> above[32];  // on bits of the vector index
+  LaneMatrix<T> in_vector[8];
+
+  Layered(const Matrix2<T>* matrices, int n, int bits, int low, bool shared) : count(n) {
+    // A state that threads share has at least eight outer tiles.
+    const int most = shared ? bits - 3 : bits;
+    outer = most < kOuterBits ? most : kOuterBits;
+    tile = outer < kTileBits ? outer : kTileBits;
+    while (lanes < count && matrices[lanes].bit < low) {
+      in_vector[lanes] = lane_matrix<T>(matrices[lanes]);
+      above[lanes] = matrices[lanes];
+      ++lanes;
+    }
+    inside = middle = lanes;
+    for (int k = lanes; k < count; ++k) {
+      above[k] = matrices[k];
+      above[k].bit -= low;
+      if (above[k].bit < tile) inside = k + 1;
+      if (above[k].bit < outer) middle = k + 1;
+    }
+  }
+};
+
+template <class T>
+inline void rotate_some(Vec<T>* x, size_t begin, size_t end, const Matrix2<T>* m, int size) {
+  if (size == 1) rotate<T, 1>(x, begin, end, m);
+  if (size == 2) rotate<T, 2>(x, begin, end, m);
+  if (size == 3) rotate<T, 3>(x, begin, end, m);
+}
+
+// The matrices, sorted by bit, on a plane of 2**bits vectors.
 template <class T>
 inline void turn(Vec<T>* x, int bits, int low, const Matrix2<T>* matrices, int count, Team& team) {
-  const int tile = bits < kTileBits ? bits : kTileBits;
-  Matrix2<T> above[32];
-  int lanes = 0, inside = 0;
-  while (lanes < count && matrices[lanes].bit < low) ++lanes;
-  for (int k = lanes; k < count; ++k) {
-    above[k] = matrices[k];
-    above[k].bit -= low;
-    if (above[k].bit < tile) inside = k + 1;
-  }
-  inside = inside > lanes ? inside : lanes;
-  const size_t parts = team.size() > 1 ? kParts : 1;
-  if (inside > 0) {
-    LaneMatrix<T> in_vector[8];
-    for (int k = 0; k < lanes; ++k) in_vector[k] = lane_matrix<T>(matrices[k]);
-    over(team, size_t(1) << (bits - tile), parts, [&](size_t begin, size_t end, size_t) {
+  const bool shared = team.size() > 1;
+  const Layered<T> m(matrices, count, bits, low, shared);
+  const int tile = m.tile, outer = m.outer;
+  if (m.middle > 0) {
+    over(team, size_t(1) << (bits - outer), shared ? kParts : 1, [&](size_t begin, size_t end, size_t) {
       for (size_t at = begin; at < end; ++at) {
-        Vec<T>* here = x + (at << tile);
-        for (int k = 0; k < lanes; ++k) {
-          with_distance<T>(matrices[k].bit, [&](auto d) { rotate_lanes<T, d()>(here, size_t(1) << tile, in_vector[k]); });
+        Vec<T>* there = x + (at << outer);
+        for (size_t k = 0; m.inside > 0 && k < size_t(1) << (outer - tile); ++k) {
+          Vec<T>* here = there + (k << tile);
+          for (int l = 0; l < m.lanes; ++l) {
+            with_distance<T>(m.above[l].bit, [&](auto d) { rotate_lanes<T, d()>(here, size_t(1) << tile, m.in_vector[l]); });
+          }
+          in_groups(m.lanes, m.inside, kForwardBits, [&](int first, int size) {
+            rotate_some<T>(here, 0, size_t(1) << (tile - size), m.above + first, size);
+          });
         }
-        in_groups(lanes, inside, kForwardBits, [&](int first, int size) {
-          const size_t all = size_t(1) << (tile - size);
-          if (size == 1) rotate<T, 1>(here, 0, all, above + first);
-          if (size == 2) rotate<T, 2>(here, 0, all, above + first);
-          if (size == 3) rotate<T, 3>(here, 0, all, above + first);
+        in_groups(m.inside, m.middle, kForwardBits, [&](int first, int size) {
+          rotate_some<T>(there, 0, size_t(1) << (outer - size), m.above + first, size);
         });
       }
     });
   }
-  in_groups(inside, count, kForwardBits, [&](int first, int size) {
-    over(team, size_t(1) << (bits - size), parts, [&](size_t begin, size_t end, size_t) {
-      if (size == 1) rotate<T, 1>(x, begin, end, above + first);
-      if (size == 2) rotate<T, 2>(x, begin, end, above + first);
-      if (size == 3) rotate<T, 3>(x, begin, end, above + first);
+  in_groups(m.middle, count, kForwardBits, [&](int first, int size) {
+    over(team, size_t(1) << (bits - size), shared ? kParts : 1, [&](size_t begin, size_t end, size_t) {
+      rotate_some<T>(x, begin, end, m.above + first, size);
     });
   });
+}
+
+// With `undo` the matrices act on both states, otherwise only the overlaps are summed.
+template <class T>
+inline void rotate_some_of_both(Vec<T>* psi, Vec<T>* lam, size_t begin, size_t end, const Matrix2<T>* m, int size, bool undo,
+                                Vec<T>* sums) {
+  if (!undo) overlap<T>(psi, lam, begin, end, m->bit, sums);
+  if (undo && size == 1) rotate_both<T, 1>(psi, lam, begin, end, m, sums);
+  if (undo && size == 2) rotate_both<T, 2>(psi, lam, begin, end, m, sums);
+  if (undo && size == 3) rotate_both<T, 3>(psi, lam, begin, end, m, sums);
 }
 
 // As `turn` on both states; sums[k] += the overlap of the k-th matrix's generator.
 template <class T>
 inline void turn_both(Vec<T>* psi, Vec<T>* lam, int bits, int low, const Matrix2<T>* matrices, int count, bool undo,
                       Vec<T>* sums, Team& team) {
-  const int tile = bits < kTileBits ? bits : kTileBits;
-  Matrix2<T> above[32];
-  int lanes = 0, inside = 0;
-  while (lanes < count && matrices[lanes].bit < low) ++lanes;
-  for (int k = lanes; k < count; ++k) {
-    above[k] = matrices[k];
-    above[k].bit -= low;
-    if (above[k].bit < tile) inside = k + 1;
-  }
-  inside = inside > lanes ? inside : lanes;
-  const size_t parts = team.size() > 1 ? kParts : 1;
+  const bool shared = team.size() > 1;
+  const Layered<T> m(matrices, count, bits, low, shared);
+  const int tile = m.tile, outer = m.outer;
+  const int near = undo ? kBackwardBits : 1, far = undo ? kForwardBits : 1;  // far passes wait for memory, not arithmetic
+  const size_t parts = shared ? kParts : 1;
   Vec<T> part_sums[kParts][32];
   for (size_t p = 0; p < parts; ++p) {
     for (int k = 0; k < count; ++k) part_sums[p][k] = Vec<T>{};
   }
-  if (inside > 0) {
-    LaneMatrix<T> in_vector[8];
-    for (int k = 0; k < lanes; ++k) in_vector[k] = lane_matrix<T>(matrices[k]);
-    over(team, size_t(1) << (bits - tile), parts, [&](size_t begin, size_t end, size_t part) {
+  if (m.middle > 0) {
+    over(team, size_t(1) << (bits - outer), parts, [&](size_t begin, size_t end, size_t part) {
+      Vec<T>* mine = part_sums[part];
       for (size_t at = begin; at < end; ++at) {
-        Vec<T>*here = psi + (at << tile), *there = lam + (at << tile);
-        Vec<T>* mine = part_sums[part];
-        for (int k = 0; k < lanes; ++k) {
-          with_distance<T>(matrices[k].bit, [&](auto d) {
-            rotate_lanes_both<T, d()>(here, there, size_t(1) << tile, in_vector[k], mine + k);
+        Vec<T>*psi_there = psi + (at << outer), *lam_there = lam + (at << outer);
+        for (size_t k = 0; m.inside > 0 && k < size_t(1) << (outer - tile); ++k) {
+          Vec<T>*psi_here = psi_there + (k << tile), *lam_here = lam_there + (k << tile);
+          for (int l = 0; l < m.lanes; ++l) {
+            with_distance<T>(m.above[l].bit, [&](auto d) {
+              rotate_lanes_both<T, d()>(psi_here, lam_here, size_t(1) << tile, m.in_vector[l], mine + l);
+            });
+          }
+          in_groups(m.lanes, m.inside, near, [&](int first, int size) {
+            const size_t all = size_t(1) << (tile - size);
+            rotate_some_of_both<T>(psi_here, lam_here, 0, all, m.above + first, size, undo, mine + first);
           });
         }
-        if (!undo) {
-          for (int k = lanes; k < inside; ++k) {
-            overlap<T>(here, there, 0, size_t(1) << (tile - 1), above[k].bit, mine + k);
-          }
-          continue;
-        }
-        in_groups(lanes, inside, kBackwardBits, [&](int first, int size) {
-          const size_t all = size_t(1) << (tile - size);
-          if (size == 1) rotate_both<T, 1>(here, there, 0, all, above + first, mine + first);
-          if (size == 2) rotate_both<T, 2>(here, there, 0, all, above + first, mine + first);
+        in_groups(m.inside, m.middle, near, [&](int first, int size) {
+          const size_t all = size_t(1) << (outer - size);
+          rotate_some_of_both<T>(psi_there, lam_there, 0, all, m.above + first, size, undo, mine + first);
         });
       }
     });
   }
-  in_groups(inside, count, undo ? kBackwardBits : 1, [&](int first, int size) {
+  in_groups(m.middle, count, far, [&](int first, int size) {
     over(team, size_t(1) << (bits - size), parts, [&](size_t begin, size_t end, size_t part) {
-      Vec<T>* mine = part_sums[part] + first;
-      if (!undo) overlap<T>(psi, lam, begin, end, above[first].bit, mine);
-      if (undo && size == 1) rotate_both<T, 1>(psi, lam, begin, end, above + first, mine);
-      if (undo && size == 2) rotate_both<T, 2>(psi, lam, begin, end, above + first, mine);
+      rotate_some_of_both<T>(psi, lam, begin, end, m.above + first, size, undo, part_sums[part] + first);
     });
   });
   for (size_t p = 0; p < parts; ++p) {
