@@ -141,14 +141,17 @@ def population(n: int) -> tuple[np.ndarray, Key]:
 def by_sweep(n: int, steps: int, mesh: Mesh | None = None) -> Timing:
     """Our sweep."""
     points, keys = population(n)
-    made = _objective(steps)
+    made = _objective(n, steps)
     first = sweep(made, SPACE, points, keys, mesh=mesh)
     begun = time.perf_counter()
     found = sweep(made, SPACE, points, keys, mesh=mesh)
     return Timing(first.compile_s, time.perf_counter() - begun, found.losses)
 
 
-_objective = functools.cache(objective)
+@functools.cache
+def _objective(n: int, steps: int) -> Objective:
+    """An objective of its own for every population, so that none finds another's programs compiled."""
+    return objective(steps)
 
 
 def by_loop(n: int, steps: int) -> Timing:

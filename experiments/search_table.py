@@ -5,6 +5,7 @@ Duration:  a few minutes per table on two cores
 Writes:    --out (default: the files that come with the package)
 """
 
+import platform
 import time
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def make(name: str, runs: int) -> tabular.Table:
         "trainings": len(lanes),
         "seconds": taken_s,
         "compile_s": found.compile_s,
+        "python": platform.python_version(),
         "commit": record.provenance("")["commit"],
     }
     return tabular.Table(name, space, grid, STOPS, curves[:, :, :-1], curves[:, :, -1], facts)

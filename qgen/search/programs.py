@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +19,11 @@ from qgen import check
 from qgen.types import Array, Key
 
 AXIS = "population"
-PROBE = 8
-"""Lanes of the first program that is compiled: its memory tells how many lanes fit."""
+PROBE = {"cpu": 1}
+"""Lanes per device of the first program that is compiled, whose memory tells how many lanes fit."""
+PROBE_ELSEWHERE = 8
+WORTH_COMPILING = 4
+"""A second compilation, for less than this many times the lanes, would not pay."""
 CACHE_BYTES = 2 << 20
 """What a chunk may take on a CPU, beyond which lanes side by side get slower than lanes one after the other."""
 SHARE = 0.8
@@ -92,6 +96,7 @@ class Programs:
             check.positive("memory_bytes", memory_bytes)
         self.objective, self.dtypes, self.mesh, self.limit = objective, dict(dtypes), mesh, memory_bytes
         self.devices = 1 if mesh is None else mesh.size
+        self.ahead = (os.cpu_count() or 1) + 1 if jax.process_count() == 1 else 1
         self.widths: dict[tuple, int] = {}
         self.lane_steps = 0
         self.compile_s = 0.0
@@ -115,6 +120,8 @@ class Programs:
         width = self._width(group.static, len(lanes), in_parts)
         data = np.asarray(jax.random.key_data(keys))
         after: Any = None
+        # A CPU runs independent chunks side by side, and an accelerator does not wait for the host in between.
+        pending: deque[tuple[list[int], Array]] = deque()
         for first in range(0, len(lanes), width):
             # The last chunk is filled up with its last lane.
             chosen = np.minimum(np.arange(first, first + width), len(lanes) - 1)
@@ -139,8 +146,11 @@ class Programs:
             else:
                 losses = self._compiled("whole", group.static, width)(own, inputs)
             self.lane_steps += width * (stop - start)
-            ended = lanes[first : first + width]
-            yield ended.tolist(), _gathered(losses)[: len(ended)]
+            pending.append((lanes[first : first + width].tolist(), losses))
+            if len(pending) >= self.ahead:
+                yield _gathered(*pending.popleft())
+        while pending:
+            yield _gathered(*pending.popleft())
         if in_parts:
             group.states = after
             group.rows = list(range(len(lanes)))
@@ -150,9 +160,9 @@ class Programs:
         wanted = _rounded_up(lanes, self.devices)
         name = (*static.items(), in_parts)
         if name not in self.widths:
-            probe = min(wanted, _rounded_up(PROBE, self.devices))
-            needed = self._lane_bytes(static, probe, in_parts)
             device = jax.local_devices()[0] if self.mesh is None else self.mesh.local_devices[0]
+            probe = min(wanted, self.devices * PROBE.get(device.platform, PROBE_ELSEWHERE))
+            needed = self._lane_bytes(static, probe, in_parts)
             limit = self.limit or _memory(device)
             if needed > limit:
                 raise ValueError(
@@ -161,8 +171,7 @@ class Programs:
                 )
             aim = CACHE_BYTES if self.limit is None and device.platform == "cpu" else limit
             fits = self.devices * 2 ** int(np.log2(max(1, min(aim / needed, MOST_LANES))))
-            # A second compilation for less than twice the width would not pay.
-            self.widths[name] = probe if probe <= fits < 2 * probe else fits
+            self.widths[name] = probe if probe <= fits < WORTH_COMPILING * probe else fits
         return min(self.widths[name], wanted)
 
     def _lane_bytes(self, static: dict[str, Any], probe: int, in_parts: bool) -> float:
@@ -282,7 +291,7 @@ def _memory(device: Any) -> float:
     return SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _gathered(losses: Array) -> np.ndarray:
-    """The losses of all processes, on each of them."""
+def _gathered(lanes: list[int], losses: Array) -> tuple[list[int], np.ndarray]:
+    """A chunk's lanes and their losses, of all processes and on each of them."""
     whole = losses if losses.is_fully_addressable else multihost_utils.process_allgather(losses, tiled=True)
-    return np.asarray(whole, dtype=float)
+    return lanes, np.asarray(whole, dtype=float)[: len(lanes)]
