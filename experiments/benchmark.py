@@ -33,6 +33,7 @@ from qgen import check, record
 
 __all__ = ["build"]
 
+OWN = ("qgen", "qgen_xla")
 AGREEMENT = 2e-4
 """The largest accepted difference between peers in single precision, relative to the largest entry."""
 
@@ -71,7 +72,7 @@ def _serve(peer: str, connection: Any) -> None:
                 answer = {"value": value, "gradient": gradient, "once_s": second, "compile_s": max(first - second, 0.0)}
                 answer |= {"memory": _peak_bytes() - before, "peak": _peak_bytes(), "dtype": run["dtype"]}
                 # Others would spend up to a minute on compiling a second time.
-                connection.send(answer | {"temporary": run["temporary"]() if peer == "qgen" else float("nan")})
+                connection.send(answer | {"temporary": run["temporary"]() if peer in OWN else float("nan")})
             else:
                 start = time.perf_counter()
                 for _ in range(message):

@@ -11,17 +11,24 @@ from typing import Any
 
 import numpy as np
 
-PEERS = {"qgen": "jax", "pennylane": "pennylane", "lightning": "pennylane_lightning", "qujax": "qujax"}
-"""Simulator -> the module that must be importable for it."""
+PEERS = {
+    "qgen": "jax",
+    "qgen_xla": "jax",
+    "pennylane": "pennylane",
+    "lightning": "pennylane_lightning",
+    "qujax": "qujax",
+}
+"""Simulator -> the module that must be importable for it; `qgen_xla` is qgen without its compiled engine."""
 
 
-def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> dict[str, Any]:
+def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any], engine: str = "auto") -> dict[str, Any]:
     """qgen's side of one workload, written as a user would write it.
 
     Args:
         workload: "W1" ... "W5".
         config: its sizes.
         data: arrays `p`, `x`, `y` and, for W4, `edges` and `weights`.
+        engine: as in `qgen.circuits.expectation`.
 
     Returns:
         `fn`, `np`, `dtype` and `temporary`.
@@ -36,7 +43,7 @@ def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> 
     if workload in ("W1", "W3"):
         circuit = qc.ansatz.hardware_efficient(n, config["L"])
         total = qc.observables.z_sum(n)
-        run = jax.value_and_grad(lambda p: qc.expectation(circuit, p, total))
+        run = jax.value_and_grad(lambda p: qc.expectation(circuit, p, total, engine=engine))
         run = jax.vmap(run) if workload == "W3" else run
     elif workload == "W2":
         layer = qc.encodings.angle(n, "rx") + qc.ansatz.hardware_efficient(n, 1)
@@ -44,14 +51,14 @@ def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> 
         mean = qc.observables.z_sum(n, 1 / n)
 
         def loss(p: Any, x: Any, y: Any) -> Any:
-            outputs = jax.vmap(lambda row: qc.expectation(circuit, (row, p), mean))(x)
+            outputs = jax.vmap(lambda row: qc.expectation(circuit, (row, p), mean, engine=engine))(x)
             return jnp.mean((outputs - y) ** 2)
 
         run = jax.value_and_grad(loss)
     elif workload == "W4":
         cost = qc.Observable([tuple((q, "Z") for q in edge) for edge in data["edges"]], data["weights"])
         circuit = qc.ansatz.qaoa(cost, config["p"])
-        run = jax.value_and_grad(lambda p: qc.expectation(circuit, p.T, cost))
+        run = jax.value_and_grad(lambda p: qc.expectation(circuit, p.T, cost, engine=engine))
     elif workload == "W5":
         circuit = qc.encodings.iqp(n, reps=2)
 
@@ -200,4 +207,17 @@ def _build_qujax(workload: str, config: Mapping[str, int], data: Mapping[str, An
     return _standard(jax.jit(jax.vmap(run) if workload == "W3" else run), [jnp.asarray(data["p"])], pair=True)
 
 
-BUILDERS = {"qgen": build, "pennylane": _build_pennylane, "lightning": _build_lightning, "qujax": _build_qujax}
+def _build_xla(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> dict[str, Any]:
+    """qgen's plain JAX engine; the Gram matrix's states take the default one."""
+    if workload == "W5":
+        raise NotImplementedError(workload)
+    return build(workload, config, data, engine="xla")
+
+
+BUILDERS = {
+    "qgen": build,
+    "qgen_xla": _build_xla,
+    "pennylane": _build_pennylane,
+    "lightning": _build_lightning,
+    "qujax": _build_qujax,
+}

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pennylane as qml
 import pytest
+from pennylane.devices import qubit
+from pennylane.tape import QuantumScript
 
 from experiments import benchmark, simulators, workloads
 from qgen import record
@@ -19,8 +21,8 @@ SMALL = ("W1:n=3,L=2", "W2:n=3,L=2,B=3", "W3:n=2,L=2,P=3", "W4:n=4,p=2", "W5:n=3
 
 
 def state(ops):
-    tape = qml.tape.QuantumScript(ops, [qml.state()])
-    return np.asarray(qml.devices.qubit.simulate(tape))
+    tape = QuantumScript(ops, [qml.state()])
+    return np.asarray(qubit.simulate(tape))
 
 
 def z_sum(ops, n):

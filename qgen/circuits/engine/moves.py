@@ -66,7 +66,7 @@ def permute(stage: Affine | Flip, x: Array, n: int, batched: bool, inverse: bool
     if batched or n < ROWS_FROM:
         return x.at[index].get(**options) if batched else x.at[:, index].get(**options)
     # A gather of columns would make XLA transpose the state before and after.
-    return jnp.take_along_axis(x, jnp.broadcast_to(index, x.shape), 1, mode="promise_in_bounds")
+    return jnp.stack([part.at[index].get(**options) for part in x])
 
 
 def fixed(stage: Table | Dense, x: Array, n: int, batched: bool, inverse: bool = False) -> Array:

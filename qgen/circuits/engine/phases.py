@@ -208,16 +208,21 @@ def gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, 
     split = _split(stage, n)
     g = jax.lax.optimization_barrier(g)
     total = jnp.zeros((len(stage.slots), *g.shape[2:]), dtype)
-    # The products come before the sums, which are slow over a large axis.
-    if split.high is not None and batched:
-        total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g.sum(1), precision=EXACT)
-    elif split.high is not None:
-        total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g, precision=EXACT).sum(1)
-    if split.low is not None and batched:
-        rows = jnp.matmul(jnp.ones((1, high), dtype), g.reshape(high, -1), precision=EXACT).reshape(low, -1)
-        total = total + jnp.matmul(jnp.asarray(split.low.T, dtype), rows, precision=EXACT)
+    if batched:
+        if split.high is not None:
+            total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g.sum(1), precision=EXACT)
+        if split.low is not None:
+            rows = jnp.matmul(jnp.ones((1, high), dtype), g.reshape(high, -1), precision=EXACT).reshape(low, -1)
+            total = total + jnp.matmul(jnp.asarray(split.low.T, dtype), rows, precision=EXACT)
     elif split.low is not None:
-        total = total + jnp.matmul(g, jnp.asarray(split.low, dtype), precision=EXACT).sum(0)
+        # One product gives the sums with the low table and, by the ones, those over the low half: XLA's are slow.
+        table = jnp.asarray(np.concatenate([split.low, np.ones((low, 1))], 1), dtype)
+        sums = jnp.matmul(g, table, precision=EXACT)
+        total = total + sums[:, :-1].sum(0)
+        if split.high is not None:
+            total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), sums[:, -1], precision=EXACT)
+    elif split.high is not None:
+        total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g.sum(1), precision=EXACT)
     if not split.mixed:
         return total
     if prepared.still is not None:

@@ -16,6 +16,9 @@ BLOCK = 5
 """Qubits per matrix product of a real layer: 4 and 5 are equally fast, larger blocks waste arithmetic."""
 
 
+ROTATE_LIMIT = 18
+"""Up to this many qubits a real layer's products pass the axes round; above, moving the amplitudes costs more."""
+
 PAIR_LIMIT = 6
 """Derivatives of a real layer are summed over pairs of amplitudes up to this many qubits: it is one small loop."""
 
@@ -112,8 +115,8 @@ def _overlap(lam: Array, psi: Array, window: Window, batched: bool) -> Array:
 
 
 def _rotates(tiles: tuple[Window, ...], n: int, batched: bool) -> bool:
-    """Whether the blocks tile the register, so that products can pass the axes round and need no batch."""
-    return not batched and len(tiles) > 1 and sum(w.size for w in tiles) == n
+    """Whether products pass the axes round, without a batch: the blocks tile a register that the caches hold."""
+    return n <= ROTATE_LIMIT and not batched and len(tiles) > 1 and sum(w.size for w in tiles) == n
 
 
 def _lanes(x: Array, numbers: Array, stage: Turns, inverse: bool) -> Array:
