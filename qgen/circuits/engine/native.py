@@ -33,9 +33,6 @@ FORCE = "QGEN_NATIVE"
 
 MAX_QUBITS = 30
 
-AUTO = False
-"""Whether "auto" takes this engine."""
-
 _FORMAT = 1
 _KINDS: dict[type, int] = {Turns: 1, Phases: 2, Affine: 3, Flip: 4, Table: 5, Dense: 6, Loop: 7}
 _STATE, _STATE_BACK, _VALUES, _VALUE_AND_GRAD, _VALUES_STATE, _VALUES_BACK = range(6)
@@ -109,7 +106,7 @@ def takes(n_qubits: int, engine: str) -> bool:
     Raises:
         ValueError: if "native" is asked for and cannot run here.
     """
-    if engine == "xla" or (engine == "auto" and not AUTO):
+    if engine == "xla":
         return False
     runs = n_qubits <= MAX_QUBITS and jax.default_backend() == "cpu" and instruction_set() is not None
     if engine == "native" and not runs:

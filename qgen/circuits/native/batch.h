@@ -1,4 +1,4 @@
-// Runs a program over a batch: chooses how states lie in vectors, shares the batch out to threads, moves data in and out.
+// Runs a program over a batch: chooses how states lie in vectors, shares the batch out to threads, copies data.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@
 namespace qgen {
 
 constexpr int kThreadedQubits = 18;              // from here on threads work inside one state
-constexpr size_t kLanesBytes = size_t(3) << 20;  // scratch memory up to which a vector holds one amplitude of many states
+constexpr size_t kLanesBytes = size_t(3) << 20;  // scratch up to which a vector holds one amplitude of many states
 constexpr size_t kKeepBytes = size_t(16) << 20;  // scratch memory that a thread keeps between calls
 constexpr size_t kCachedPrograms = 64;
 constexpr size_t kCachedBytes = size_t(64) << 20;  // phase tables that the cache of programs keeps
@@ -109,40 +109,45 @@ class Lease {
   std::unique_ptr<Memory> memory_;
 };
 
-// A decoded program with its tables of phases.
+// A decoded program with its tables of phases, which are made when it first runs.
 template <class T>
-struct Plan {
-  Program program;
-  std::vector<std::unique_ptr<Memory>> memory;
-  std::vector<const T*> tables;
+class Plan {
+ public:
+  explicit Plan(Program decoded) : program(std::move(decoded)) {}
 
-  Plan(Program decoded, Team& team) : program(std::move(decoded)) {
-    // The tables are the same for every state, so their amplitudes lie side by side whatever the layout.
-    const int n = program.n, low = n >= Simd<T>::log_width ? Simd<T>::log_width : 0;
-    for (const auto& content : program.tables) {
+  const Program program;
+
+  const std::vector<const T*>& tables(Team& team) const {
+    std::call_once(made_, [&] {
+      // The tables are the same for every state, so their amplitudes lie side by side whatever the layout.
+      const int n = program.n, low = n >= Simd<T>::log_width ? Simd<T>::log_width : 0;
       const size_t vectors = size_t(1) << (n - low);
-      memory.push_back(std::make_unique<Memory>(vectors * sizeof(Vec<T>)));
-      auto* table = static_cast<Vec<T>*>(memory.back()->aligned());
-      angles<T>(table, n, low, content.data(), content.data() + content.size(),
-                [](const Phase& p) { return splat<T>(static_cast<T>(p.weight)); }, team);
-      auto* flat = reinterpret_cast<T*>(table);
-      for (size_t k = 0; low == 0 && k < vectors; ++k) flat[k] = table[k][0];
-      tables.push_back(flat);
-    }
+      for (const auto& content : program.tables) {
+        memory_.push_back(std::make_unique<Memory>(vectors * sizeof(Vec<T>)));
+        auto* table = static_cast<Vec<T>*>(memory_.back()->aligned());
+        auto weight = [](const Phase& p) { return splat<T>(static_cast<T>(p.weight)); };
+        angles<T>(table, n, low, content.data(), content.data() + content.size(), weight, team);
+        auto* flat = reinterpret_cast<T*>(table);
+        for (size_t k = 0; low == 0 && k < vectors; ++k) flat[k] = table[k][0];
+        tables_.push_back(flat);
+      }
+    });
+    return tables_;
   }
-  size_t table_bytes() const {
-    size_t total = 0;
-    for (const auto& m : memory) total += m->bytes();
-    return total;
-  }
+  size_t table_bytes() const { return program.tables.size() * (sizeof(T) << program.n); }
+
+ private:
+  mutable std::once_flag made_;
+  mutable std::vector<std::unique_ptr<Memory>> memory_;
+  mutable std::vector<const T*> tables_;
 };
 
 // Programs that were decoded before, found again by their content.
 template <class T>
 class Plans {
  public:
-  std::shared_ptr<const Plan<T>> find(const int64_t* code, size_t n_code, const double* reals, size_t n_reals, int low,
-                                      Team& team) {
+  std::shared_ptr<const Plan<T>> find(const int64_t* code, size_t n_code, const double* reals, size_t n_reals,
+                                      int low) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       for (auto it = entries_.begin(); it != entries_.end(); ++it) {
@@ -154,7 +159,7 @@ class Plans {
         }
       }
     }
-    auto plan = std::make_shared<const Plan<T>>(decode(code, n_code, reals, n_reals, low), team);
+    auto plan = std::make_shared<const Plan<T>>(decode(code, n_code, reals, n_reals, low));
     if (plan->table_bytes() > kCachedBytes) return plan;
     std::lock_guard<std::mutex> lock(mutex_);
     entries_.push_front({low, {code, code + n_code}, {reals, reals + n_reals}, plan});
@@ -236,7 +241,7 @@ inline void run_block(const Plan<T>& plan, const Call<T>& call, Needs needs, siz
   const Program& p = plan.program;
   const Transfer<T> transfer(first, count, p.low == 0);
   const Lease lease(Sizes<T>(p, needs).total(needs) * sizeof(Vec<T>));
-  Run<T> run(p, plan.tables, team, needs, static_cast<Vec<T>*>(lease.aligned()));
+  Run<T> run(p, plan.tables(team), team, needs, static_cast<Vec<T>*>(lease.aligned()));
   transfer.load(call.params, run.params);
   if (call.mode == Mode::kStateBack || call.mode == Mode::kValuesBack) {
     transfer.load_state(call.psi_in, run.psi());
@@ -299,9 +304,9 @@ inline void run(Plans<T>& plans, const int64_t* code, size_t n_code, const doubl
   needs.values = call.mode >= Mode::kValues;
   needs.n_observables = call.n_observables;
   Alone alone;
-  auto plan = plans.find(code, n_code, reals, n_reals, 0, team);
+  auto plan = plans.find(code, n_code, reals, n_reals, 0);
   const int low = choose_low<T>(plan->program, call, needs);
-  if (low > 0) plan = plans.find(code, n_code, reals, n_reals, low, team);
+  if (low > 0) plan = plans.find(code, n_code, reals, n_reals, low);
   const bool inside = plan->program.n >= kThreadedQubits;
   const size_t each = low > 0 ? 1 : static_cast<size_t>(Simd<T>::width), blocks = (call.batch + each - 1) / each;
   if (inside || blocks == 1) {

@@ -82,8 +82,8 @@ inline void to_factors(const Vec<T>* angle, size_t size, bool wide, Factor<T> to
 
 // Multiplies by high[h] low[l], or by the conjugate.
 template <class T>
-inline void multiply_split(Vec<T>* re, Vec<T>* im, int high_bits, int low_bits, Factor<T> high, Factor<T> low, bool back,
-                           Team& team) {
+inline void multiply_split(Vec<T>* re, Vec<T>* im, int high_bits, int low_bits, Factor<T> high, Factor<T> low,
+                           bool back, Team& team) {
   const size_t width = size_t(1) << low_bits;
   over(team, size_t(1) << high_bits, team.size() > 1 ? kParts : 1, [&](size_t begin, size_t end, size_t) {
     for (size_t h = begin; h < end; ++h) {

@@ -53,7 +53,8 @@ struct Sizes {
   }
   size_t states(Needs needs) const { return 1 + needs.backward + spare; }
   size_t total(Needs needs) const {
-    return 2 * plane * states(needs) + (table ? plane : 0) + 3 * high + (2 + kParts) * low + 2 * params + slots + weights;
+    const size_t planes = 2 * states(needs) + (table ? 1 : 0);
+    return planes * plane + 3 * high + (2 + kParts) * low + 2 * params + slots + weights;
   }
 };
 
@@ -238,7 +239,9 @@ class Run {
 
   void backward(size_t begin, size_t end) {
     std::vector<size_t> order;
-    for (size_t at = begin; at < end; at = p_.ops[at].kind == Kind::kLoop ? p_.ops[at].end : at + 1) order.push_back(at);
+    for (size_t at = begin; at < end; at = p_.ops[at].kind == Kind::kLoop ? p_.ops[at].end : at + 1) {
+      order.push_back(at);
+    }
     for (size_t k = order.size(); k-- > 0;) {
       const Op& op = p_.ops[order[k]];
       if (op.kind != Kind::kLoop) {

@@ -246,7 +246,8 @@ inline void turn(Vec<T>* x, int bits, int low, const Matrix2<T>* matrices, int c
         for (size_t k = 0; m.inside > 0 && k < size_t(1) << (outer - tile); ++k) {
           Vec<T>* here = there + (k << tile);
           for (int l = 0; l < m.lanes; ++l) {
-            with_distance<T>(m.above[l].bit, [&](auto d) { rotate_lanes<T, d()>(here, size_t(1) << tile, m.in_vector[l]); });
+            with_distance<T>(m.above[l].bit,
+                             [&](auto d) { rotate_lanes<T, d()>(here, size_t(1) << tile, m.in_vector[l]); });
           }
           in_groups(m.lanes, m.inside, kForwardBits, [&](int first, int size) {
             rotate_some<T>(here, 0, size_t(1) << (tile - size), m.above + first, size);
@@ -267,8 +268,8 @@ inline void turn(Vec<T>* x, int bits, int low, const Matrix2<T>* matrices, int c
 
 // With `undo` the matrices act on both states, otherwise only the overlaps are summed.
 template <class T>
-inline void rotate_some_of_both(Vec<T>* psi, Vec<T>* lam, size_t begin, size_t end, const Matrix2<T>* m, int size, bool undo,
-                                Vec<T>* sums) {
+inline void rotate_some_of_both(Vec<T>* psi, Vec<T>* lam, size_t begin, size_t end, const Matrix2<T>* m, int size,
+                                bool undo, Vec<T>* sums) {
   if (!undo) overlap<T>(psi, lam, begin, end, m->bit, sums);
   if (undo && size == 1) rotate_both<T, 1>(psi, lam, begin, end, m, sums);
   if (undo && size == 2) rotate_both<T, 2>(psi, lam, begin, end, m, sums);
@@ -282,7 +283,8 @@ inline void turn_both(Vec<T>* psi, Vec<T>* lam, int bits, int low, const Matrix2
   const bool shared = team.size() > 1;
   const Layered<T> m(matrices, count, bits, low, shared);
   const int tile = m.tile, outer = m.outer;
-  const int near = undo ? kBackwardBits : 1, far = undo ? kForwardBits : 1;  // far passes wait for memory, not arithmetic
+  const int near = undo ? kBackwardBits : 1;
+  const int far = undo ? kForwardBits : 1;  // such passes wait for memory, not for arithmetic
   const size_t parts = shared ? kParts : 1;
   Vec<T> part_sums[kParts][32];
   for (size_t p = 0; p < parts; ++p) {

@@ -1,8 +1,8 @@
 // The part of XLA's foreign function interface that this library uses, as plain C structures.
 //
 // The interface is versioned by the size of every structure, and new fields are only ever appended, so these
-// declarations fit every jax from 0.10 on. A test compares them with the headers of the installed jaxlib. Declaring them
-// here means that building the library needs a compiler and nothing else.
+// declarations fit every jax from 0.10 on. A test compares them with the headers of the installed jaxlib. Declaring
+// them here means that building the library needs a compiler and nothing else.
 #pragma once
 
 #include <cstddef>

@@ -155,7 +155,8 @@ template <class T>
 Outcome<T> evaluate(Plans<T>& plans, const Code& program, std::vector<T> params, std::vector<T> start, int64_t batch,
                     Team& team) {
   const int n = static_cast<int>(program.code[1]);
-  const size_t p = static_cast<size_t>(program.code[2]), w = static_cast<size_t>(program.code[3]), state = size_t(2) << n;
+  const size_t p = static_cast<size_t>(program.code[2]), w = static_cast<size_t>(program.code[3]);
+  const size_t state = size_t(2) << n;
   std::vector<T> coefficients(w, 1), words(batch * w);
   Outcome<T> out{std::vector<T>(batch), std::vector<T>(batch * p), std::vector<T>(batch * state)};
   Call<T> call;
@@ -228,8 +229,9 @@ void check(int n, unsigned seed, bool damage) {
   for (int k = 0; damage && k < 40; ++k) {
     Code broken = program;
     const int64_t odd[] = {-1, 0, 1, 2, 5, 9, 63, int64_t(1) << 31, int64_t(1) << 62, INT64_MIN, INT64_MAX};
-    broken.code[4 + static_cast<size_t>(author.below(static_cast<int>(broken.code.size()) - 4))] = odd[author.below(11)];
-    if (k % 3 == 0) broken.code.resize(4 + static_cast<size_t>(author.below(static_cast<int>(broken.code.size()) - 4)));
+    const int body = static_cast<int>(broken.code.size()) - 4;
+    broken.code[4 + static_cast<size_t>(author.below(body))] = odd[author.below(11)];
+    if (k % 3 == 0) broken.code.resize(4 + static_cast<size_t>(author.below(body)));
     if (k % 5 == 0) broken.reals.resize(static_cast<size_t>(author.below(static_cast<int>(broken.reals.size()))));
     try {
       evaluate<T>(plans, broken, params, start, batch, alone);
