@@ -39,7 +39,9 @@ _OUT = flags.DEFINE_string("out", "runs/search", "Folder that receives records, 
 _METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
 _PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Start once per machine: jax.distributed finds out about Slurm and Kubernetes by itself."
+    "distributed",
+    False,
+    "Real trainings alone, over all machines: start once per process; JAX finds out about Slurm and Kubernetes.",
 )
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
@@ -229,8 +231,8 @@ def live(ledger: Ledger, todo: Plan, name: str, arm: str) -> None:
         given = Study(space, build(), strategy, budget)
         path = todo.out / "studies" / f"{name}-{arm.replace('/', '-')}-{budget}.jsonl"
         mesh = population_mesh() if len(jax.devices()) > 1 else None
-        taken = meters.measure(todo.meter, lambda: run(jax.random.key(0), given, path=path, mesh=mesh))
-        history = taken.result
+        begun = time.monotonic()
+        history = run(jax.random.key(0), given, path=path, mesh=mesh)
         final = table.final()
         cell = int(tabular.cell_of(table, np.array([history.best.point]))[0])
         return {
@@ -241,11 +243,14 @@ def live(ledger: Ledger, todo: Plan, name: str, arm: str) -> None:
                 "trials": float(len(history.trials)),
                 "failed": float(sum(not trial.ok for trial in history.trials)),
                 "spent": float(history.trials[-1].spent),
+                "wall_s": time.monotonic() - begun,
             },
-            "measured": taken.fields(),
         }
 
-    ledger.row("search_live", name, arm, {"budget": budget}, make)
+    # Every process must take part, whatever it has on its disk.
+    fields = make() if jax.process_count() > 1 else None
+    if jax.process_index() == 0:
+        ledger.row("search_live", name, arm, {"budget": budget}, lambda: fields or make())
 
 
 def speed(ledger: Ledger, todo: Plan) -> None:
@@ -295,23 +300,26 @@ def main() -> None:
     )
     ledger = Ledger(todo.out / "records.jsonl", todo.done, todo.preset)
     with cli.console.status("measuring throughput") as status:
-        speed(ledger, todo)
-        for name in todo.tables:
-            table = tabular.load(name)
-            status.update(f"measuring one training of {name}")
-            train_j = train_energy(ledger, todo, name)
-            for arm in todo.arms:
-                for seed in range(todo.seeds):
-                    status.update(f"{name}: {arm}, seed {seed}")
-                    on_table(ledger, todo, table, arm, seed, train_j)
+        if jax.process_count() == 1:
+            speed(ledger, todo)
+            for name in todo.tables:
+                table = tabular.load(name)
+                status.update(f"measuring one training of {name}")
+                train_j = train_energy(ledger, todo, name)
+                for arm in todo.arms:
+                    for seed in range(todo.seeds):
+                        status.update(f"{name}: {arm}, seed {seed}")
+                        on_table(ledger, todo, table, arm, seed, train_j)
         for name in todo.tables:
             for arm in LIVE:
                 status.update(f"{name}: {arm} on real trainings")
                 live(ledger, todo, name, arm)
-    report.write(ledger.rows, todo.out, cli.console)
-    cli.console.print(
-        f"{len(ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
-    )
+    if jax.process_index() == 0:
+        report.write(ledger.rows, todo.out, cli.console)
+        cli.console.print(
+            f"{len(ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in "
+            f"{todo.out}"
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from qgen.search.sweep import sweep
 
 ROOT = Path(__file__).parent.parent
 TOLERANCES = {"language_model": 0.1, "hybrid_classifier": 2e-2}
-"""After 54 steps in single precision; the language model reads Python's own documentation, which its versions change."""
+"""After 54 steps in single precision; the language model reads Python's documentation, which its versions change."""
 
 
 def run(*flags):

@@ -34,7 +34,7 @@ def main() -> None:
     assert mesh.size == 4
     plain = sweep(OBJECTIVE, SPACE, POINTS, KEYS, mesh=mesh)
     halved = sweep(OBJECTIVE, SPACE, POINTS, KEYS, mesh=mesh, rungs=RUNGS)
-    narrow = sweep(OBJECTIVE, SPACE, POINTS, KEYS, mesh=mesh, memory_bytes=2000)
+    narrow = sweep(OBJECTIVE, SPACE, POINTS, KEYS, mesh=mesh, memory_bytes=3500)
     path = folder / f"study{processes}.jsonl"
     history = run(KEY, BRACKET, path=path, mesh=mesh)
     again = run(KEY, BRACKET, path=path, mesh=mesh)

@@ -62,12 +62,12 @@ def test_a_sweep_is_a_loop_over_runs(points, keys):
 
 def test_chunks_follow_the_memory_and_change_nothing(points, keys):
     wide = sweep(DESCENT, SPACE, points, keys)
-    narrow = sweep(DESCENT, SPACE, points, keys, memory_bytes=700)
+    narrow = sweep(DESCENT, SPACE, points, keys, memory_bytes=3500)
     np.testing.assert_allclose(narrow.losses, wide.losses, rtol=SINGLE)
-    maker = programs.Programs(DESCENT, SPACE.traced, None, 2000)
+    maker = programs.Programs(DESCENT, SPACE.traced, None, 20_000)
     width = maker._width({"width": 2}, 512, False)
     bytes_of = maker._lane_bytes({"width": 2}, width, False) * width
-    assert width > 1 and bytes_of <= 2 * 2000
+    assert width > 1 and bytes_of <= 20_000
     with pytest.raises(ValueError, match=r"A lane of descent needs .* MiB, but a device has"):
         sweep(DESCENT, SPACE, points, keys, memory_bytes=10)
 
