@@ -43,7 +43,8 @@ def compare(circuit, params, observable, rng):
     slope = oracle.slope(lambda p: oracle.value(circuit, p, observable), params, direction)
 
     def both(p):
-        return qc.apply(circuit, p), jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable))(p)
+        value = lambda p: qc.expectation(circuit, p, observable, engine="xla")  # noqa: E731
+        return qc.apply(circuit, p, engine="xla"), jax.value_and_grad(value)(p)
 
     for dtype in ("float32", "float64"):
         with jax.enable_x64(dtype == "float64"):

@@ -93,11 +93,13 @@ def test_pieces_batches_and_gradients_agree_with_pennylane():
         return sum(oracle.value(circuit, np.concatenate([row, w + t * dw]), observable) ** 2 for row in rows)
 
     def loss(x, w):
-        return jnp.sum(jax.vmap(lambda row: qc.expectation(circuit, (row, w), observable))(x) ** 2)
+        return jnp.sum(jax.vmap(lambda row: qc.expectation(circuit, (row, w), observable, engine="xla"))(x) ** 2)
 
     with jax.enable_x64(True):
         gx, gw = jax.jit(jax.grad(loss, (0, 1)))(jnp.asarray(x), jnp.asarray(w))
-        per_row = jax.jit(jax.vmap(jax.grad(lambda w, row: qc.expectation(circuit, (row, w), observable)), (None, 0)))
+        per_row = jax.jit(
+            jax.vmap(jax.grad(lambda w, row: qc.expectation(circuit, (row, w), observable, engine="xla")), (None, 0))
+        )
         rows = per_row(jnp.asarray(w), jnp.asarray(x))
     slope = (expected_loss(1e-5) - expected_loss(-1e-5)) / 2e-5
     np.testing.assert_allclose(np.sum(np.asarray(gx) * dx) + np.sum(np.asarray(gw) * dw), slope, rtol=0, atol=1e-7)
@@ -115,7 +117,7 @@ def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
     circuit, _ = circuit_and_params()
     rows = np.random.default_rng(5).uniform(-2, 2, (19, circuit.n_params))
     observable = qc.z(0) + 0.5 * qc.pauli("XY", (1, 2))
-    f = jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable))
+    f = jax.value_and_grad(lambda p: qc.expectation(circuit, p, observable, engine="xla"))
     with jax.enable_x64(True):
         values, gradients = jax.jit(jax.vmap(f))(jnp.asarray(rows))
         nested, _ = jax.jit(jax.vmap(jax.vmap(f)))(jnp.asarray(rows[:18].reshape(9, 2, -1)))
@@ -148,7 +150,7 @@ def test_memory_of_a_gradient_does_not_grow_with_depth():
 
     def temporary(layers):
         circuit = qc.ansatz.hardware_efficient(10, layers)
-        step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable)))
+        step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla")))
         analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
         return analysis.temp_size_in_bytes
 
