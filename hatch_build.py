@@ -39,6 +39,21 @@ def find_compiler() -> list[str] | None:
     return next(([found] for found in map(shutil.which, ("c++", "g++", "clang++")) if found), None)
 
 
+def target(compiler: list[str]) -> str:
+    """The processor that a compiler builds for: another than this machine's with a cross compiler."""
+    try:
+        named = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True).stdout
+    except OSError:
+        named = ""
+    return (named.split("-")[0].strip() or platform.machine()).lower()
+
+
+def wheel_platform(compiler: list[str]) -> str:
+    """The platform tag of a wheel: this machine's, but for the processor."""
+    own = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    return own.replace(platform.machine().lower(), target(compiler)) if sys.platform == "linux" else own
+
+
 def digest(folder: pathlib.Path) -> str:
     """Names the state of the sources, so that a library built from others is noticed (see engine/native.py)."""
     found = hashlib.sha256()
@@ -49,7 +64,7 @@ def digest(folder: pathlib.Path) -> str:
 
 def commands(compiler: list[str], folder: pathlib.Path, out: pathlib.Path) -> dict[str, list[str]]:
     """What makes each library: the kernel for every instruction set, and the small one that chooses among them."""
-    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    on_x86 = target(compiler) in ("x86_64", "amd64")
     static = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
     found = {}
     for name, options in INSTRUCTION_SETS.items():
@@ -99,10 +114,10 @@ class NativeBuildHook(BuildHookInterface):
         """Runs before the wheel is made; `version` is "editable" for an installation in place."""
         if self.target_name != "wheel":
             return
-        libraries = build(pathlib.Path(self.root))
+        root = pathlib.Path(self.root)
+        libraries = build(root)
         if libraries and version != "editable":
-            root = pathlib.Path(self.root)
             build_data["artifacts"] += [f"/{path.relative_to(root)}" for path in libraries]
             build_data["pure_python"] = False
             # Any Python may load the libraries; only the platform matters.
-            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            build_data["tag"] = f"py3-none-{wheel_platform(find_compiler() or [])}"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import platform
 import subprocess
 import sys
 import types
@@ -54,6 +55,16 @@ def test_the_hook_and_the_loader_name_the_sources_alike(hook):
 def test_the_compiler_may_be_named(hook, monkeypatch):
     monkeypatch.setenv("CXX", "ccache my-compiler")
     assert hook.find_compiler() == ["ccache", "my-compiler"]
+
+
+def test_a_cross_compiler_decides_the_wheels_processor(hook, monkeypatch):
+    cross = ["echo", "riscv64-linux-gnu"]  # prints what a compiler answers to -dumpmachine
+    assert hook.target(cross) == "riscv64"
+    assert hook.target(["/no/such/compiler"]) == platform.machine().lower()
+    monkeypatch.setattr(hook.sysconfig, "get_platform", lambda: f"linux-{platform.machine().lower()}")
+    monkeypatch.setattr(hook.sys, "platform", "linux")
+    assert hook.wheel_platform(cross) == "linux_riscv64"
+    assert list(hook.commands(cross, SOURCES, SOURCES)) == ["libqgen_baseline.so", "libqgen_best.so"]
 
 
 def test_without_a_compiler_nothing_is_built_and_old_libraries_go(hook, monkeypatch, tmp_path, capsys):
