@@ -2,7 +2,7 @@
 
 Command:   python -m experiments.search
 Duration:  about 1 minute with --preset=smoke and 10 with the default on two quiet cores
-Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex}, figures/{regret,throughput}.{png,pdf},
+Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex}, figures/{regret,throughput,plateau}.{png,pdf},
            studies/*.jsonl (every real trial, from which a killed study goes on)
 Headline:  a Gaussian process leads; every quantum surrogate lies within the interval of its classical control
 """
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli, search_speed
+from experiments import cli, search_speed, search_starts
 from experiments.ledger import Ledger
 from experiments.search_objectives import OBJECTIVES, STOPS
 from qgen import record
@@ -302,6 +302,8 @@ def main() -> None:
     with cli.console.status("measuring throughput") as status:
         if jax.process_count() == 1:
             speed(ledger, todo)
+            status.update("measuring gradients where circuits start")
+            search_starts.measure(ledger, todo.preset)
             for name in todo.tables:
                 table = tabular.load(name)
                 status.update(f"measuring one training of {name}")

@@ -59,7 +59,13 @@ def test_a_run_writes_everything_and_resumes(tmp_path):
     first = run(*given)
     assert first.returncode == 0, first.stderr[-2000:]
     rows = record.load(tmp_path / "records.jsonl")
-    assert {row.experiment for row in rows} == {"search", "search_training", "search_live", "search_speed"}
+    assert {row.experiment for row in rows} == {
+        "search",
+        "search_training",
+        "search_live",
+        "search_speed",
+        "search_starts",
+    }
     searched = [row for row in rows if row.experiment == "search"]
     assert len(searched) == 8 and all(row.status == "ok" for row in searched)
     assert all(row.metrics["spent"] <= 12 + 1e-9 for row in searched)

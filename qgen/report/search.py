@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qgen.record import QUANTILE_LEVELS, Record
-from qgen.report import statistics, style, tables
+from qgen.report import plateau, statistics, style, tables
 from qgen.report.tables import Group, Table
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
             style.save(regret(searches(rows)), drawn / "regret")
         if speeds := [row for row in rows if row.experiment == "search_speed"]:
             style.save(throughput(speeds), drawn / "throughput")
+        if starts := [row for row in rows if row.experiment == "search_starts"]:
+            style.save(plateau.figure(starts), drawn / "plateau")
 
 
 def all_tables(rows: Sequence[Record]) -> dict[str, Table]:

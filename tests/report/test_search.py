@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qgen.record import QUANTILE_LEVELS, Record
-from qgen.report import search, tables
+from qgen.report import plateau, search, tables
 
 
 def row(arm, seed, regrets, reached=True, **fields):
@@ -29,6 +29,12 @@ def timing(peer, population, compile_s, train_s):
     return Record("search_speed", "hybrid_8x4", peer, 0, "smoke", config, metrics=metrics)
 
 
+def plateau_row(start, qubits, layers, variance):
+    config = {"qubits": qubits, "layers": layers, "samples": 3}
+    metrics = {"gradient_variance": variance}
+    return Record("search_starts", "hardware_efficient", f"quantum/{start}", 0, "smoke", config, metrics=metrics)
+
+
 @pytest.fixture
 def rows():
     projected = {
@@ -44,6 +50,7 @@ def rows():
     ]
     made += [row("control/no_amplification", seed, [0.8, 0.7, 0.65], reached=False) for seed in (0, 1)]
     made += [timing("qgen/sweep", 4, 2.0, 1.0), timing("pennylane/loop", 4, 8.0, 5.0)]
+    made += [plateau_row("uniform", n, 8, 4.0**-n) for n in (2, 4)] + [plateau_row("uniform", 4, 4, 0.01)]
     return [*made, timing("pennylane/loop", 16, 8.0, 20.0)]
 
 
@@ -84,7 +91,7 @@ def test_everything_is_written(rows, tmp_path, capsys):
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert names == {
         f"{folder}/{name}"
-        for folder, files in (("tables", ("strategies", "speed")), ("figures", ("regret", "throughput")))
+        for folder, files in (("tables", ("strategies", "speed")), ("figures", ("regret", "throughput", "plateau")))
         for name in [
             f"{stem}{end}" for stem in files for end in ((".md", ".tex") if folder == "tables" else (".png", ".pdf"))
         ]
@@ -100,6 +107,9 @@ def test_the_figures_show_every_pair(rows):
     assert [line.get_label() for line in left.get_lines()] == ["gp"]
     assert [line.get_label() for line in right.get_lines()] == ["durr_hoyer", "no_amplification"]
     np.testing.assert_allclose(right.get_lines()[1].get_ydata(), [0.8, 0.7, 0.65])
+    left, right = plateau.figure([r for r in rows if r.experiment == "search_starts"]).axes
+    np.testing.assert_allclose(left.get_lines()[0].get_xydata(), [[2, 1 / 16], [4, 1 / 256]])
+    np.testing.assert_allclose(right.get_lines()[0].get_xydata(), [[4, 0.01], [8, 1 / 256]])
     speeds = search.throughput([r for r in rows if r.experiment == "search_speed"]).axes[0]
     np.testing.assert_allclose(speeds.get_lines()[2].get_ydata(), [0.8, 0.8])
     np.testing.assert_allclose(speeds.get_lines()[3].get_ydata(), [4 / 13, 16 / 28])
