@@ -50,13 +50,13 @@ class Config:
     """
 
     depths: tuple = (4, 6)
-    widths: tuple = (64, 48)
+    widths: tuple = (48, 40)
     heads: int = 4
     context: int = 64
-    learning_rates: tuple = (0.005, 0.01, 0.02, 0.04)
+    learning_rates: tuple = (0.01, 0.02, 0.04)
     warmups: tuple = (0.05, 0.15)
     budget: int = 6
-    steps: int = 24
+    steps: int = 20
     batch: int = 8
     table_runs: int = 1
     evaluation_characters: int = 20_000

@@ -48,7 +48,7 @@ class Config:
         evaluation_characters: about how many held-out characters the score reads.
     """
 
-    steps: int = 300
+    steps: int = 240
     batch: int = 8
     trial_steps: int = 30
     phase_share: float = 0.1
