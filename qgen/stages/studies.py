@@ -69,7 +69,7 @@ def arm(
 
         def evaluate(proposal: Proposal, first: int | None) -> list[Ended]:
             bins = np.minimum((proposal.points * shape).astype(int), np.array(shape) - 1)
-            cells = np.ravel_multi_index(tuple(bins.T), shape).tolist()
+            cells = [int(cell) for cell in np.atleast_1d(np.ravel_multi_index(tuple(bins.T), shape))]
             for cell in cells:
                 if cell not in seen:
                     seen[cell] = loss(problem, cell)

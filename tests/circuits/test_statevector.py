@@ -178,6 +178,15 @@ def test_a_state_that_is_given_gets_a_gradient():
     )
 
 
+@pytest.mark.parametrize("engine", ["xla", "auto"])
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+def test_a_second_derivative_of_the_adjoint_rule_says_what_to_choose(engine, outer):
+    circuit, params = circuit_and_params()
+    value = lambda p: qc.expectation(circuit, p, qc.z(1), engine=engine, gradient="adjoint")  # noqa: E731
+    with pytest.raises(ValueError, match='must be "autodiff" for second derivatives'):
+        outer(jax.grad(value))(jnp.asarray(params))
+
+
 def test_nan_parameters_surface():
     circuit, params = circuit_and_params()
     params[0] = np.nan

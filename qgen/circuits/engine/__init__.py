@@ -37,3 +37,21 @@ def settle(a: Array) -> Array:
     size = math.gcd(a.shape[0], 8)
     size = a.shape[0] if size == 1 else size
     return jnp.matmul(jnp.eye(size, dtype=a.dtype), a.reshape(size, -1), precision=EXACT).reshape(a.shape)
+
+
+@jax.custom_jvp
+def first_order(arrays: Any) -> Any:
+    """The same arrays; refuses to be differentiated again, where the adjoint rule and the compiled kernel cannot be.
+
+    Raises:
+        ValueError: under a second derivative.
+    """
+    return arrays
+
+
+@first_order.defjvp
+def _no_second_order(primals: tuple, tangents: tuple) -> Any:
+    del primals, tangents
+    raise ValueError(
+        'Argument `gradient` must be "autodiff" for second derivatives, but is the adjoint rule: it is of first order.'
+    )

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
+from qgen.circuits.engine import first_order
 from qgen.circuits.observables import Observable
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Phases, Program, Stage, Sum, Table, Turns, trim
 from qgen.types import Array
@@ -231,6 +232,7 @@ def _state(kernel: Kernel, params: Array, start: Array) -> Array:
 
 
 def _state_forward(kernel: Kernel, params: Array, start: Array) -> Any:
+    params, start = first_order((params, start))
     psi = _state(kernel, params, start)
     return psi, (params, start.shape, psi)
 
@@ -249,6 +251,7 @@ def _values(kernel: Kernel, params: Array, start: Array, coefficients: Array) ->
 
 
 def _values_forward(kernel: Kernel, params: Array, start: Array, coefficients: Array) -> Any:
+    params, start, coefficients = first_order((params, start, coefficients))
     k = coefficients.shape[0]
     shapes: list[tuple[int, ...]] = [(k,), (kernel.n_words,)]
     if k == 1:  # the gradient is a multiple of the cotangent: it is found at once, and no state is kept

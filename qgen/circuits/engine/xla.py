@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import Prepared, moves, phases, turns
+from qgen.circuits.engine import Prepared, first_order, moves, phases, turns
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
 
@@ -44,6 +44,7 @@ def _adjoint(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, .
 
 
 def _adjoint_forward(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Any:
+    numbers, state = first_order((numbers, state))
     after = _batchable_forward(program, loops)(numbers, state)
     return after, (numbers, after)
 
