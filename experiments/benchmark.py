@@ -27,7 +27,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from experiments.simulators import BUILDERS, PEERS, build
+from experiments.simulators import BUILDERS, PEERS, build, chosen_peers
 from experiments.workloads import DEFAULT, Workload, limit_s, machine_limit, make_data, parse
 from qgen import check, record
 
@@ -201,21 +201,6 @@ def write(path: Path, workload: Workload, rows: list[dict[str, Any]], start: str
                 provenance=record.provenance(start),
             ),
         )
-
-
-def chosen_peers(names: list[str] | None, accelerator: bool) -> list[str]:
-    """The peers to compare: those that are named, or all that can be imported.
-
-    Raises:
-        ValueError: if one is unknown or not installed.
-    """
-    if not names:
-        return [p for p, m in PEERS.items() if importlib.util.find_spec(m) and (p == "qgen" or not accelerator)]
-    for name in names:
-        check.one_of("peers", name, PEERS)
-        if importlib.util.find_spec(PEERS[name]) is None:
-            raise ValueError(f"Peer {name!r} needs the module {PEERS[name]}, which is not installed.")
-    return names
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def make(name: str, runs: int) -> tabular.Table:
     # Lanes that diverged on the way have no later losses.
     curves = found.curves.reshape(runs, len(grid), len(rungs) + 1).transpose(1, 0, 2)
     # The dearest shape is the last cell.
-    operations, numbers = work(build(), space.config(grid[-1]))
+    operations, numbers = work(name, space.config(grid[-1]))
     facts = {
         "flops": operations,
         "numbers": numbers,

@@ -6,10 +6,13 @@ compiles once more and tells the bytes that XLA needs besides inputs and outputs
 run raise NotImplementedError.
 """
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from qgen import check
 
 PEERS = {
     "qgen": "jax",
@@ -221,3 +224,18 @@ BUILDERS = {
     "lightning": _build_lightning,
     "qujax": _build_qujax,
 }
+
+
+def chosen_peers(names: list[str] | None, accelerator: bool) -> list[str]:
+    """The peers to compare: those that are named, or all that can be imported.
+
+    Raises:
+        ValueError: if one is unknown or not installed.
+    """
+    if not names:
+        return [p for p, m in PEERS.items() if importlib.util.find_spec(m) and (p == "qgen" or not accelerator)]
+    for name in names:
+        check.one_of("peers", name, PEERS)
+        if importlib.util.find_spec(PEERS[name]) is None:
+            raise ValueError(f"Peer {name!r} needs the module {PEERS[name]}, which is not installed.")
+    return names

@@ -11,7 +11,7 @@ import pytest
 from pennylane.devices import qubit
 from pennylane.tape import QuantumScript
 
-from experiments import benchmark, simulators, workloads
+from experiments import simulators, workloads
 from qgen import record
 
 ROOT = Path(__file__).parent.parent
@@ -89,11 +89,11 @@ def test_values_and_slopes_are_those_of_the_written_out_circuits(text):
 
 def test_the_adapter_of_other_harnesses():
     workload = workloads.parse("W1:n=2,L=1")
-    made = benchmark.build(workload.kind, workload.sizes, workloads.make_data(workload))
+    made = simulators.build(workload.kind, workload.sizes, workloads.make_data(workload))
     assert {"fn", "np", "dtype"} <= set(made)
     assert made["temporary"]() > 0
     with pytest.raises(NotImplementedError, match="W9"):
-        benchmark.build("W9", {"n": 2}, {})
+        simulators.build("W9", {"n": 2}, {})
 
 
 def test_the_graph_is_simple_and_cubic():
@@ -123,11 +123,11 @@ def test_wrong_workloads(text, message):
 
 def test_wrong_peers(monkeypatch):
     with pytest.raises(ValueError, match="`peers` must be one of"):
-        benchmark.chosen_peers(["abacus"], False)
-    monkeypatch.setitem(benchmark.PEERS, "qujax", "no_such_module")
+        simulators.chosen_peers(["abacus"], False)
+    monkeypatch.setitem(simulators.PEERS, "qujax", "no_such_module")
     with pytest.raises(ValueError, match="needs the module no_such_module"):
-        benchmark.chosen_peers(["qujax"], False)
-    assert benchmark.chosen_peers(None, True) == ["qgen"]
+        simulators.chosen_peers(["qujax"], False)
+    assert simulators.chosen_peers(None, True) == ["qgen"]
 
 
 def run(*flags):
