@@ -100,34 +100,15 @@ def plan() -> Plan:
     Raises:
         cli.UsageError: for the first flag that is wrong.
     """
-    if _PRESET.value not in PRESETS:
-        raise cli.UsageError(f"--preset={_PRESET.value}: must be one of: {', '.join(PRESETS)}.")
+    cli.known("preset", [_PRESET.value], PRESETS)
     settings = SETTINGS[_PRESET.value]
-    seeds = settings.seeds if _SEEDS.value is None else _SEEDS.value
-    if seeds < 1:
-        raise cli.UsageError(f"--seeds={seeds}: must be at least 1.")
+    seeds = cli.seeds(_SEEDS.value, settings.seeds)
     known_arms = (*SEARCHERS, TWICE)
-    for name in _ARM.value:
-        if name not in known_arms:
-            raise cli.UsageError(f"--arm={name}: must be one of: {', '.join(known_arms)}.")
-    for name in _TABLE.value:
-        if name not in tabular.TABLES:
-            raise cli.UsageError(f"--table={name}: must be one of: {', '.join(tabular.TABLES)}.")
-    with cli.flag("meter", _METER.value):
-        meter = meters.open_meter(_METER.value)
-    machines = profiles.load()
-    for name in _PROFILE.value:
-        if name not in machines:
-            raise cli.UsageError(f"--profile={name}: must be one of: {', '.join(machines)}.")
-    out, rows = Path(_OUT.value), []
-    with cli.flag("out", out):
-        cli.writable(out)
-        if (out / "records.jsonl").exists():
-            rows = record.load(out / "records.jsonl")
-    if rows and not _RESUME.value:
-        raise cli.UsageError(
-            f"--noresume: {out} already holds {len(rows)} records; name another --out, or leave the flag away."
-        )
+    cli.known("arm", _ARM.value, known_arms)
+    cli.known("table", _TABLE.value, tabular.TABLES)
+    meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
+    out = Path(_OUT.value)
+    rows = cli.rows(out, _RESUME.value)
     return Plan(
         preset=_PRESET.value,
         settings=settings,
@@ -136,7 +117,7 @@ def plan() -> Plan:
         tables=tuple(_TABLE.value or tabular.TABLES),
         out=out,
         meter=meter,
-        machines={name: machines[name] for name in _PROFILE.value or machines},
+        machines=machines,
         done=record.done(rows),
     )
 
