@@ -34,7 +34,12 @@ _SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per arm; None: what the pres
 _STAGE = flags.DEFINE_list(
     "stage", [], "Stages whose arms are compared; earlier ones run their reference arm. Empty: all."
 )
-_ARM = flags.DEFINE_list("arm", [], "Arms to run besides the reference arms, such as classical/minhash. Empty: all.")
+_ARM = flags.DEFINE_list(
+    "arm",
+    [],
+    "Arms to run besides the reference arms, such as classical/minhash; all: also the deep arms, which take longer "
+    "than the preset's time. Empty: all but the deep ones.",
+)
 _REFERENCE = flags.DEFINE_multi_string("reference", [], "stage=arm: another reference arm, whose answer is handed on.")
 _OUT = flags.DEFINE_string("out", "runs/lifecycle", "Folder that receives records, tables, figures and artefacts.")
 _CORPUS = flags.DEFINE_string(
@@ -70,7 +75,7 @@ class Preset(NamedTuple):
 
 SETTINGS = {
     "smoke": Preset(1, CorpusConfig(60_000, 30_000), 0.0),
-    "default": Preset(5, CorpusConfig(), 0.2),
+    "default": Preset(5, CorpusConfig(), 0.1),
     "paper": Preset(5, CorpusConfig(2_000_000, 400_000), 1.0),
 }
 
@@ -83,6 +88,7 @@ class Plan(NamedTuple):
     stages: tuple[Stage, ...]
     compared: frozenset[str]
     arms: frozenset[str]
+    whole: bool
     reference: Mapping[str, str]
     configs: Mapping[str, Any]
     base: Artefacts
@@ -109,7 +115,9 @@ def plan() -> Plan:
     stages = tuple(STAGES.values())[: last + 1]
 
     available = [arm for name in STAGES if name in compared for arm in STAGES[name].arms]
-    cli.known("arm", _ARM.value, available)
+    named = [] if _ARM.value == ["all"] else _ARM.value
+    cli.known("arm", named, [*available, "all"])
+    deep = {arm for name in STAGES for arm in STAGES[name].deep} if not _ARM.value else set()
     reference = {name: stage.reference for name, stage in STAGES.items()}
     for entry in _REFERENCE.value:
         name, _, arm = entry.partition("=")
@@ -149,7 +157,8 @@ def plan() -> Plan:
         seeds=seeds,
         stages=stages,
         compared=compared,
-        arms=frozenset(_ARM.value or available),
+        arms=frozenset(named or available) - deep,
+        whole=compared == frozenset(STAGES) and not named,
         reference=reference,
         configs=configs,
         base=base,
@@ -281,7 +290,6 @@ def restore(place: Path, base: Artefacts) -> Artefacts:
 
 def run(plan: Plan) -> list[record.Record]:
     """Runs every missing row of the plan, stage by stage and seed by seed; returns the rows of the plan."""
-    whole = plan.compared == frozenset(STAGES) and not _ARM.value
     chosen = {
         stage.name: [
             arm
@@ -290,7 +298,7 @@ def run(plan: Plan) -> list[record.Record]:
         ]
         for stage in plan.stages
     }
-    downstream = sum(len(plan.stages) - 1 - index for index in range(len(plan.stages))) if whole else 0
+    downstream = sum(len(plan.stages) - 1 - index for index in range(len(plan.stages))) if plan.whole else 0
     rows: list[record.Record] = []
     columns = (
         SpinnerColumn(),
@@ -307,11 +315,11 @@ def run(plan: Plan) -> list[record.Record]:
             swaps: dict[str, Artefacts] = {}
             for stage in plan.stages:
                 reference = plan.reference[stage.name]
-                kept = [reference, stage.swap] if whole else [reference]
+                kept = [reference, stage.swap] if plan.whole else [reference]
                 chain.run_stage(stage, artefacts, chosen[stage.name], kept)
                 if not checkpoint.exists(chain.place(stage, reference)):
                     break  # the reference arm failed: its row says why, and the later stages have no input
-                if whole and checkpoint.exists(chain.place(stage, stage.swap)):
+                if plan.whole and checkpoint.exists(chain.place(stage, stage.swap)):
                     swaps[stage.name] = restore(chain.place(stage, stage.swap), plan.base)
                 artefacts = restore(chain.place(stage, reference), plan.base)
             rows += chain.rows

@@ -121,6 +121,8 @@ class Stage(NamedTuple):
         hand_on: `(artefacts, problem, answer) -> artefacts` for the next stage.
         use: `(problem, answer) -> Use`, where using the answer costs energy of its own; else None. It may give None for
             an answer whose use needs a quantum machine: a simulation's energy is no such cost.
+        deep: the arms that the lifecycle runs only where they are asked for (`--arm=all`), as many of them cost more
+            than the rest of the stage.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Stage(NamedTuple):
     swap: str
     hand_on: Callable[[Artefacts, Any, Any], Artefacts]
     use: Callable[[Any, Any], Use | None] | None = None
+    deep: frozenset[str] = frozenset()
 
 
 def configure(stage: Stage, preset: str, settings: Mapping[str, str]) -> Any:
