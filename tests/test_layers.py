@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"experiments"},
-    {"cases", "report"},
+    {"cases"},
+    {"report"},
     {"stages"},
     {"quantum", "classical", "search", "energy", "lm", "nn"},
     {"circuits"},

@@ -1,0 +1,160 @@
+"""An industry case: its data, its arms in all its settings, published numbers beside ours, and a year's energy.
+
+Command:   python -m experiments.cases --case=clinical       (grid, clinical, flights, weights, language_model)
+Duration:  under a minute with --preset=smoke and under 20 with the default on two quiet cores
+Writes:    runs/cases/NAME/records.jsonl, tables/NAME{,_arms,_yearly}.{md,tex,csv}, figures/*.{png,pdf}
+Headline:  the verdict column of the first table
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+
+from experiments import cli
+from experiments.ledger import Ledger
+from experiments.tasks import CARRIED
+from qgen import cases, record
+from qgen.cases.base import Case, Point, Sources
+from qgen.energy import meters, profiles
+from qgen.report import cases as report
+from qgen.report import style
+from qgen.stages.base import changed, plain, run_arm
+
+PRESETS = ("smoke", "default", "paper")
+WINDOW_S = {"smoke": 0.0, "default": 0.1, "paper": 1.0}
+"""The least length of a measuring window where joules count; elsewhere an arm runs once."""
+_CASE = flags.DEFINE_string("case", None, f"Which case: {', '.join(cases.CASES)}.")
+_PRESET = flags.DEFINE_string("preset", "default", "smoke (under a minute), default (under 20), paper.")
+_SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per setting; None: what the preset says.")
+_OUT = flags.DEFINE_string("out", None, "Folder that receives records, tables and figures; None: runs/cases/NAME.")
+_DATA = flags.DEFINE_list("data", [], "name=path of files of your own that a case can read.")
+_SET = flags.DEFINE_multi_string("set", [], "field=value: one setting of the case's preset.")
+_METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
+_PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
+_RESUME = flags.DEFINE_bool(
+    "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
+)
+
+
+class Plan(NamedTuple):
+    """The checked flags: nothing has been written yet, and nothing can be refused any more."""
+
+    case: Case
+    preset: str
+    seeds: int
+    points: Sequence[Point]
+    sources: Sources
+    out: Path
+    meter: meters.Meter
+    machines: Mapping[str, profiles.Profile]
+    done: dict[tuple, record.Record]
+
+
+def plan() -> Plan:
+    """Reads and checks every flag, and reads the data.
+
+    Raises:
+        cli.UsageError: for the first flag that is wrong, or data that a case lacks.
+    """
+    if _CASE.value is None:
+        raise cli.UsageError(f"--case: must be one of: {', '.join(cases.CASES)}.")
+    cli.known("case", [_CASE.value], cases.CASES)
+    cli.known("preset", [_PRESET.value], PRESETS)
+    with cli.flag("case", _CASE.value):
+        case = cases.load(_CASE.value)
+    seeds = cli.seeds(_SEEDS.value, case.seeds[_PRESET.value])
+    with cli.flag("set"):
+        config = changed(case.name, case.presets[_PRESET.value], fields(_SET.value))
+    files = given_files(case, _DATA.value)
+    meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
+    with cli.flag("case", case.name):
+        sources = case.load(config, files)
+        points = case.points(config, sources)
+    out = Path(_OUT.value or f"runs/cases/{case.name}")
+    rows = cli.rows(out, _RESUME.value)
+    return Plan(case, _PRESET.value, seeds, points, sources, out, meter, machines, record.done(rows))
+
+
+def fields(entries: Sequence[str]) -> dict[str, str]:
+    """Reads `field=value` entries."""
+    read = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not (name and equals):
+            raise cli.UsageError(f"--set={entry}: must have the form field=value, such as shots=1000.")
+        read[name] = value
+    return read
+
+
+def given_files(case: Case, entries: Sequence[str]) -> dict[str, Path]:
+    """Reads `name=path` entries, of names that the case knows and paths that exist."""
+    found = {}
+    for entry in entries:
+        name, _, path = entry.partition("=")
+        if name not in case.files:
+            known = "; ".join(f"{name} ({what})" for name, what in case.files.items()) or "nothing"
+            raise cli.UsageError(f"--data={entry}: must have the form name=path; this case reads {known}.")
+        if not Path(path).exists():
+            raise cli.UsageError(f"--data={entry}: there is no file {path!r}.")
+        found[name] = Path(path)
+    return found
+
+
+def run(todo: Plan, ledger: Ledger, say: Any) -> None:
+    """Runs the arms that have no row yet, point by point and seed by seed."""
+    stage = todo.case.stage()
+    inputs = todo.sources.fingerprint
+    for place, point in enumerate(todo.points, start=1):
+        settled = plain(point.setting) | {"inputs": inputs}
+        for seed in range(todo.seeds if point.seeds is None else min(point.seeds, todo.seeds)):
+            problem = None
+            for arm in point.arms:
+                say(f"setting {place} of {len(todo.points)}, seed {seed}: {arm}")
+                if problem is None and not ledger.has("cases", stage.name, arm, settled, seed):
+                    key = jax.random.fold_in(jax.random.key(seed), 1000)
+                    problem = todo.case.problem(key, point.setting, todo.sources)
+
+                def make(arm: str = arm, point: Point = point, problem: Any = problem, seed: int = seed) -> dict:
+                    row = run_arm(
+                        *(stage, arm, point.setting, problem),
+                        **{"experiment": "cases", "preset": todo.preset, "seed": seed, "meter": todo.meter},
+                        **{"machines": todo.machines if point.priced else {}, "inputs": inputs},
+                        **{"min_time_s": WINDOW_S[todo.preset] if point.priced else 0.0},
+                    ).record
+                    return {name: getattr(row, name) for name in CARRIED}
+
+                ledger.row("cases", stage.name, arm, settled, make, seed)
+
+
+def main() -> None:
+    """Checks the flags, runs what is missing, writes tables and figures."""
+    started = time.monotonic()
+    todo = plan()
+    cli.console.print(
+        f"case {todo.case.name}: preset {todo.preset}, {len(todo.points)} settings, {todo.seeds} seeds, meter "
+        f"{todo.meter.name} ({todo.meter.provenance}), records in {todo.out}"
+    )
+    ledger = Ledger(todo.out / "records.jsonl", todo.done, todo.preset)
+    with cli.console.status(todo.case.name) as status:
+        run(todo, ledger, status.update)
+    report.write(ledger.rows, todo.case.facts, todo.out, cli.console)
+    drawn = todo.out / "figures"
+    drawn.mkdir(parents=True, exist_ok=True)
+    with style.applied():
+        for name, figure in todo.case.figures.items():
+            style.save(figure([row for row in ledger.rows if row.status == "ok"]), drawn / name)
+    failed = [row for row in ledger.rows if row.status != "ok"]
+    for row in failed[:3]:
+        cli.console.print(f"failed: {row.arm}, seed {row.seed}: {row.reason}")
+    cli.console.print(
+        f"{len(ledger.rows)} rows ({len(failed)} failed) in {time.monotonic() - started:.0f} s; records, tables and "
+        f"figures are in {todo.out}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
