@@ -202,7 +202,7 @@ class Chain:
     def run_stage(self, stage: Stage, artefacts: Artefacts, arms: Sequence[str], kept: Sequence[str]) -> None:
         """Runs the arms that have no row yet; keeps what the arms of `kept` hand on."""
         plan, config = self.plan, self.plan.configs[stage.name]
-        problem = None
+        problem, hosts = None, {}
         for arm in arms:
             row_key = self.empty_row(stage, arm).key
             row = plan.done.get(row_key)
@@ -231,6 +231,7 @@ class Chain:
                         upstream=self.upstream,
                         inputs=self.inputs(stage),
                         min_time_s=plan.min_time_s,
+                        hosts=hosts,
                     )
                     if arm in kept and row.status == "ok":
                         save(self.place(stage, arm), stage.hand_on(artefacts, problem, answer))

@@ -205,6 +205,7 @@ def run_arm(
     upstream: str = "reference",
     inputs: str = "",
     min_time_s: float = 0.0,
+    hosts: dict[Callable, meters.Measured] | None = None,
 ) -> Result:
     """Solves a problem with one arm: measured, scored, priced on every machine, as a Record.
 
@@ -221,6 +222,8 @@ def run_arm(
         upstream: which arms made the problem.
         inputs: a fingerprint of everything else that the problem was made from, kept in the record's config.
         min_time_s: the least length of a measuring window; short arms are repeated until it is reached.
+        hosts: host -> what it used on this problem; arms that leave the very same work to their host share one
+            measurement. It is added to. None: none is shared.
 
     Returns:
         A Result; an arm that raises gives a record with `status="failed"` and no answer.
@@ -243,8 +246,10 @@ def run_arm(
     try:
         measured = meters.measure(meter, lambda: arm.solve(key, problem), min_time_s=min_time_s)
         outcome: Outcome = measured.result
-        beside = arm.host
-        host = meters.measure(meter, lambda: beside(key, problem), min_time_s=min_time_s) if beside else None
+        beside, known = arm.host, {} if hosts is None else hosts
+        if beside and beside not in known:
+            known[beside] = meters.measure(meter, lambda: beside(key, problem), min_time_s=min_time_s)
+        host = known[beside] if beside else None
         metrics = {name: _finite(stage, name, value) for name, value in stage.score(problem, outcome.answer).items()}
         use = stage.use(problem, outcome.answer) if stage.use else None
         used = meters.measure(meter, use.run, min_time_s=min_time_s) if use else None

@@ -48,7 +48,7 @@ class Config:
         evaluation_characters: about how many held-out characters the score reads.
     """
 
-    steps: int = 240
+    steps: int = 180
     batch: int = 8
     trial_steps: int = 30
     phase_share: float = 0.1
@@ -270,6 +270,7 @@ def _vector_phase(config: Config, width: int) -> method.Method:
     return gradient.descent(head_loss, jnp.ones(width), optax.adam(config.gain_rate))
 
 
+@functools.lru_cache  # one arm per config, so that the arms whose host it is share its measurement
 def direct_gain(config: Config) -> Arm:
     """The gain phase on the gain vector itself: more parameters than the circuit has, and no circuit."""
 

@@ -33,7 +33,7 @@ def stage(arm: Arm, **changes) -> Stage:
     return made._replace(**changes)
 
 
-def run(arm: Arm, **changes) -> record.Record:
+def run(arm: Arm, hosts=None, **changes) -> record.Record:
     machines = {name: profiles.load()[name] for name in ("sc_today", "annealer_today")}
     return run_arm(
         stage(arm, **changes),
@@ -45,7 +45,22 @@ def run(arm: Arm, **changes) -> record.Record:
         seed=2,
         meter=meters.open_meter("modelled"),
         machines=machines,
+        hosts=hosts,
     ).record
+
+
+def test_arms_with_the_same_host_share_its_measurement():
+    asked, hosts = [], {}
+
+    def host(key, problem):
+        asked.append(key)
+
+    rows = [
+        run(Arm(name, lambda key, problem: Outcome(np.ones(3)), "", host), hosts) for name in ("quantum/a", "control/b")
+    ]
+    assert len(asked) == 1 and rows[0].host == rows[1].host and rows[0].host["energy_j"] > 0
+    run(Arm("quantum/c", lambda key, problem: Outcome(np.ones(3)), "", lambda key, problem: host(key, problem)), hosts)
+    assert len(asked) == 2
 
 
 def test_a_quantum_arm_is_priced_by_its_counts_and_its_host_part_is_measured_apart():
