@@ -205,7 +205,7 @@ def run_arm(
     upstream: str = "reference",
     inputs: str = "",
     min_time_s: float = 0.0,
-    hosts: dict[Callable, meters.Measured] | None = None,
+    hosts: dict[Callable, meters.Measurement] | None = None,
 ) -> Result:
     """Solves a problem with one arm: measured, scored, priced on every machine, as a Record.
 
