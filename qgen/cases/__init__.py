@@ -1,7 +1,7 @@
 """The five industry cases: each a reproduction with data, arms, published numbers and a verdict.
 
-A case is one file here and one entry of CASES; nothing of it is imported before `load` is asked for it, so that what one
-case lacks harms no other.
+A case is one file here and one entry of CASES; nothing of it is imported before `load` is asked for it, so that what
+one case lacks harms no other.
 """
 
 import importlib

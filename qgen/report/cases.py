@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 JOULES_PER_WH = 3600.0
 RULE = (
-    "Verdict, from our 95 % interval widened by the margin: reproduced, the published number lies in it; else higher or "
-    "lower, as ours is. For an effect: larger or smaller, if ours has the same sign; no effect, if the interval holds "
-    "none; opposite, if the sign differs. Undecided: there is no interval, or it holds the published number and none."
+    "Verdict, from our 95 % interval widened by the margin: reproduced, the published number lies in it; else higher "
+    "or lower, as ours is. For an effect: larger or smaller, if ours has the same sign; no effect, if the interval "
+    "holds none; opposite, if the sign differs. Undecided: there is no interval, or it holds the published number and "
+    "none."
 )
 
 
@@ -137,10 +138,8 @@ def ours(rows: Sequence[Record], number: Published) -> Interval | None:
     return statistics.mean_interval(found) if len(found) else None
 
 
-def judged(own: Interval | None, number: Published) -> str:
+def judged(own: Interval, number: Published) -> str:
     """The verdict on a published number by RULE."""
-    if own is None:
-        return "not run"
     if number.value is None:
         return "nothing published"
     if np.isnan(own.low):
@@ -158,16 +157,19 @@ def judged(own: Interval | None, number: Published) -> str:
 
 
 def published(rows: Sequence[Record], facts: Facts) -> Table:
-    """Published | ours with 95 % interval | verdict."""
-    lines = []
+    """Published | ours with 95 % interval | verdict; what was not run, for want of its data, is named below."""
+    lines, missing = [], []
     for number in facts.published:
         own = ours(rows, number)
+        if own is None:
+            missing.append(number.what)
+            continue
         unit = f" {number.unit}" if number.unit else ""
         lines.append(
             [
                 number.what,
                 "-" if number.value is None else f"{number.value:g}{unit}",
-                "-" if own is None else f"{words.plain_interval(own, 3)}{unit}",
+                f"{words.plain_interval(own, 3)}{unit}",
                 judged(own, number),
                 number.source,
             ]
@@ -176,7 +178,7 @@ def published(rows: Sequence[Record], facts: Facts) -> Table:
         caption=f"{facts.title}: published and ours. {' '.join(facts.substitutions)}",
         header=("number", "published", "ours with 95 % interval", "verdict", "printed in"),
         groups=[Group("", "", lines)],
-        notes=[RULE, f"Article: {facts.source}."],
+        notes=[RULE, *([f"Not run: {'; '.join(missing)}."] if missing else []), f"Article: {facts.source}."],
     )
 
 
@@ -220,7 +222,7 @@ def _mean(rows: Sequence[Record], name: str) -> str:
 
 def _joules(rows: Sequence[Record]) -> tuple[str, str]:
     """Measured and projected energy of one run."""
-    quantum = bool(rows[0].resources)
+    quantum = select.family(rows[0].arm) == "quantum"
     fields = [row.host if quantum else row.measured for row in rows]
     joules = [field["energy_j"] for field in fields if field]
     least = cheapest(rows)
@@ -307,7 +309,8 @@ def yearly(rows: Sequence[Record], facts: Facts) -> Table:
         groups=[Group("", "", lines)],
         notes=[
             f"Volume: {volume.basis}",
-            "Median [5 %, 95 %] over seeds, the meter's range, the building, the machine's ranges and the volume, which "
-            "multiplies one run's energy; the machine's waiting is not charged, and a simulator's energy is in no row.",
+            "Median [5 %, 95 %] over seeds, the meter's range, the building, the machine's ranges and the volume, "
+            "which multiplies one run's energy; the machine's waiting is not charged; a simulator's energy is in no "
+            "row.",
         ],
     )
