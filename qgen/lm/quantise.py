@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from qgen.lm.lora import kernels
+from qgen.lm.adapters import matrices, replaced
 from qgen.types import Array, Float, Params
 
 LEVELS = 127
@@ -20,13 +20,8 @@ def int8(params: Params) -> Params:
 
     Rounding to the nearest level leaves an error of at most half a scale. Activations stay float32.
     """
-    result = jax.tree.map(lambda leaf: leaf, params)
-    result["embed"]["embedding"] = _quantise(params["embed"]["embedding"], axis=1)
-    result["head"]["kernel"] = _quantise(params["head"]["kernel"], axis=0)
-    for place, kernel in kernels(params).items():
-        block, part, name = place.split("/")
-        result[block][part][name]["kernel"] = _quantise(kernel, axis=0)
-    return result
+    result = replaced(params, {place: _quantise(kernel, axis=0) for place, kernel in matrices(params).items()})
+    return result | {"embed": {"embedding": _quantise(params["embed"]["embedding"], axis=1)}}
 
 
 def _quantise(matrix: Float[Array, "rows columns"], axis: int) -> dict[str, Array]:

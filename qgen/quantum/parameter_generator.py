@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits import count
+from qgen.circuits import count, probabilities
 from qgen.quantum import generator
 from qgen.resources import Resources
 from qgen.types import Array, Float, Key, Params
 
-SOURCES = ("circuit", "product", "fixed")
-"""What stands for p: the entangled circuit; the circuit without entanglement; a distribution that is given as data."""
+SOURCES = ("circuit", "product", "exact", "fixed", "bits")
+"""What stands for p: the entangled circuit's shots; those of the circuit without entanglement; the entangled circuit's
+exact distribution, which no finite number of shots gives; a distribution that is given as data; nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +63,20 @@ class Config:
         return generator.Design(self.n_qubits, self.layers, entangled=self.source != "product")
 
     @property
-    def is_quantum(self) -> bool:
-        """Whether a circuit is run at all."""
-        return self.source != "fixed"
+    def has_circuit(self) -> bool:
+        """Whether there is a circuit at all."""
+        return self.source not in ("fixed", "bits")
+
+    @property
+    def inputs(self) -> int:
+        """What the mapping network reads: the bits, and p where there is one."""
+        return self.n_qubits + (self.source != "bits")
+
+
+def size(config: Config) -> int:
+    """How many numbers are trained: those of the mapping network, and the angles."""
+    angles = config.design.n_params if config.has_circuit else 0
+    return (config.inputs + 1 + config.chunk) * config.hidden + angles
 
 
 def init(key: Key, config: Config) -> Params:
@@ -73,13 +85,12 @@ def init(key: Key, config: Config) -> Params:
     The network's last layer starts at zero, as a LoRA's does; the angles get a slope as soon as it has moved.
     """
     angle_key, inner_key = jax.random.split(key)
-    inputs = config.n_qubits + 1
     params = {
-        "inner": jax.random.normal(inner_key, (inputs, config.hidden)) * inputs**-0.5,
+        "inner": jax.random.normal(inner_key, (config.inputs, config.hidden)) * config.inputs**-0.5,
         "bias": jnp.zeros(config.hidden),
         "outer": jnp.zeros((config.hidden, config.chunk)),
     }
-    if config.is_quantum:
+    if config.has_circuit:
         params["angles"] = generator.start(angle_key, config.design, 0.5)
     return params
 
@@ -112,15 +123,22 @@ def weights(
     n = config.n_qubits
     places = np.arange(2**n)
     bits = jnp.asarray(1.0 - 2.0 * ((places[:, None] >> np.arange(n)[::-1]) & 1), jnp.float32)
-    if config.is_quantum:
+    level = () if config.source == "bits" else (_level(key, params, config, fixed)[:, None],)
+    inner = jnp.tanh(jnp.concatenate([bits, *level], axis=1) @ params["inner"] + params["bias"][None, :])
+    return (inner @ params["outer"]).reshape(-1)[: config.weights]
+
+
+def _level(key: Key, params: Params, config: Config, fixed: Array | None) -> Float[Array, " outcomes"]:
+    """What the network reads of p."""
+    if config.source == "exact":
+        distribution = probabilities(generator.circuit(config.design), params["angles"])
+    elif config.has_circuit:
         distribution = read_out(config.design, config.shots, key, params["angles"])
     elif fixed is None:
         raise ValueError("Argument `fixed` must hold the distribution for the source 'fixed', but is None.")
     else:
         distribution = fixed
-    level = jnp.tanh(2**n * distribution - 1)
-    inner = jnp.tanh(jnp.concatenate([bits, level[:, None]], axis=1) @ params["inner"] + params["bias"][None, :])
-    return (inner @ params["outer"]).reshape(-1)[: config.weights]
+    return jnp.tanh(2**config.n_qubits * distribution - 1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -145,8 +163,11 @@ read_out.defvjp(_forward, _backward)
 
 
 def resources(config: Config, steps: int, read_outs: int = 1) -> tuple[Resources, ...]:
-    """What training steps and the read-outs of trained generators need: 1 + 2 P circuits a step, P the angles."""
-    if not config.is_quantum:
+    """What training steps and the read-outs of trained generators need: 1 + 2 P circuits a step, P the angles.
+
+    Nothing for a source without shots.
+    """
+    if config.source not in ("circuit", "product"):
         return ()
     training = generator.resources(config.design, "adam", steps=steps, shots=config.shots, final_shots=config.shots)
     if read_outs == 1:

@@ -7,96 +7,17 @@ Score: bits per byte on held-out documents of the second domain; what was forgot
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from qgen.lm import lora, tokenizer, train, transformer
-from qgen.quantum import parameter_generator
+from qgen.lm import tokenizer, train, transformer
+from qgen.stages import adapted, generated
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage
-from qgen.types import Array, Key, Params
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings.
-
-    Attributes:
-        samples: documents of the second domain to learn from.
-        validation: share of them that chooses the learning rate.
-        steps: training steps of one trial.
-        batch: windows per step.
-        trials: learning rates to try, as multiples of the arm's own first guess; the same for every arm.
-        full_rate: first guess for all weights, and for the student.
-        adapter_rate: first guess for LoRA and for generated adapters.
-        rank: of the adapters.
-        temperature: of the distillation.
-        teacher: the teacher's share of the student's loss.
-        layers: of the generator's circuit.
-        hidden: of the generator's mapping network.
-        chunk: weights per basis state.
-        shots: per circuit in training, and for the final weights.
-        holdout: documents of each domain that score.
-    """
-
-    samples: int = 64
-    validation: float = 0.2
-    steps: int = 50
-    batch: int = 8
-    trials: tuple[float, ...] = (0.3, 1.0, 3.0)
-    full_rate: float = 3e-3
-    adapter_rate: float = 2e-2
-    rank: int = 2
-    temperature: float = 2.0
-    teacher: float = 0.5
-    layers: int = 4
-    hidden: int = 16
-    chunk: int = 32
-    shots: int = 1024
-    holdout: int = 40
-
-
-class Problem(NamedTuple):
-    """What all arms work on.
-
-    Attributes:
-        model: the architecture.
-        params: the trained parameters.
-        tokenizer: JSON text.
-        tokens: the samples' training part as one token stream.
-        validation: their validation part.
-        first: held-out documents of the first domain.
-        second: held-out documents of the second domain.
-        before: bits per byte before any adaptation: first domain, second domain.
-    """
-
-    model: transformer.Config
-    params: Params
-    tokenizer: str
-    tokens: np.ndarray
-    validation: np.ndarray
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-    before: tuple[float, float]
-
-
-class Adapted(NamedTuple):
-    """An adapted model.
-
-    Attributes:
-        model: the architecture, as a dict.
-        params: its parameters, adapters merged in.
-        trained: how many numbers were trained.
-    """
-
-    model: Mapping[str, Any]
-    params: Params
-    trained: int
+from qgen.stages.few_samples import Adapted, Config, Problem, answered, tuned
+from qgen.types import Key, Params
 
 
 def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
@@ -145,23 +66,9 @@ def full(config: Config) -> Arm:
     """Every weight learns."""
 
     def solve(key: Key, problem: Problem) -> Outcome:
-        return _answer(problem, *_all_weights(key, problem, config))
+        return answered(problem, *_all_weights(key, problem, config))
 
     return Arm("classical/full", solve, "every weight learns")
-
-
-def low_rank(config: Config) -> Arm:
-    """LoRA on every matrix of the blocks."""
-
-    def solve(key: Key, problem: Problem) -> Outcome:
-        adapters = _adapters(key, problem.params, config.rank)
-        objective = lora.objective(problem.model)
-        trained, trace = _tuned(
-            key, problem, config, config.adapter_rate, adapters, objective, problem.params, _merge, problem.model
-        )
-        return _answer(problem, _merge(trained, problem.params), transformer.size(trained), trace)
-
-    return Arm("classical/lora", solve, f"adapters of rank {config.rank} on every matrix of the blocks")
 
 
 def distilled(config: Config) -> Arm:
@@ -171,63 +78,12 @@ def distilled(config: Config) -> Arm:
         teacher, _, _ = _all_weights(key, problem, config)
         model, start = student(problem.model, teacher)
         objective = train.distillation(model, problem.model, config.temperature, config.teacher)
-        params, trace = _tuned(
+        params, trace = tuned(
             key, problem, config, config.full_rate, start, objective, teacher, lambda trained, extra: trained, model
         )
         return Outcome(Adapted(dataclasses.asdict(model), params, transformer.size(params)), trace=trace)
 
     return Arm("classical/distilled", solve, "teacher adapted first; the student has half its blocks")
-
-
-def generated(config: Config, name: str, source: str, note: str) -> Arm:
-    """LoRA's weights come out of a small network that reads a distribution.
-
-    Args:
-        config: the stage's settings.
-        name: the arm's name.
-        source: "circuit", "product" (the circuit without entanglement), "random" (one draw) or "bits" (no p at all).
-        note: the arm's note.
-    """
-    is_quantum = source in ("circuit", "product")
-
-    def solve(key: Key, problem: Problem) -> Outcome:
-        start_key, fixed_key, final_key = jax.random.split(key, 3)
-        adapters = _adapters(start_key, problem.params, config.rank)
-        made = _generator(config, adapters, source if is_quantum else "fixed")
-        # One program for all sources without a circuit: what stands for p is data.
-        is_random = source == "random"
-        fixed = (
-            parameter_generator.random_distribution(fixed_key, made)
-            if is_random
-            else parameter_generator.uniform_distribution(made)
-        )
-        extra = (problem.params, adapters, fixed)
-        objective = generated_objective(problem.model, made)
-
-        def finish(trained: Params, extra: Any) -> Params:
-            return _merge_generated(final_key, trained, made, problem.params, adapters, fixed)
-
-        start = _fresh(start_key, made)
-        trained, trace = _tuned(
-            key, problem, config, config.adapter_rate, start, objective, extra, finish, problem.model
-        )
-        if is_quantum:
-            # Without weight decay, angles move only where a gradient reaches them.
-            trace["angle_change_rad"] = np.abs(np.asarray(trained["angles"] - start["angles"]))
-        steps = config.steps * len(config.trials)
-        return Outcome(
-            Adapted(
-                dataclasses.asdict(problem.model),
-                finish(trained, extra),
-                transformer.size(trained),
-            ),
-            # Every trial's weights are read out to be validated; the best trial's are the answer.
-            parameter_generator.resources(made, steps, read_outs=len(config.trials)),
-            trace,
-        )
-
-    host = generated(config, "control/hypernetwork", "bits", "").solve if is_quantum else None
-    return Arm(name, solve, note, host)
 
 
 def student(model: transformer.Config, params: Params) -> tuple[transformer.Config, Params]:
@@ -238,51 +94,9 @@ def student(model: transformer.Config, params: Params) -> tuple[transformer.Conf
     return dataclasses.replace(model, depth=len(kept)), small
 
 
-@functools.lru_cache
-def generated_objective(model: transformer.Config, made: parameter_generator.Config) -> train.Objective:
-    """Cross-entropy as a function of the generator's parameters; `extra`: base parameters, first adapters, fixed p."""
-
-    def objective(trained: Params, extra: Any, inputs: Array, targets: Array, key: Key) -> Array:
-        base, adapters, fixed = extra
-        grown = _grown(key, trained, made, adapters, fixed)
-        return train.loss(lora.attach(base, grown), model, inputs, targets)
-
-    return objective
-
-
-def _generator(config: Config, adapters: lora.Adapters, source: str) -> parameter_generator.Config:
-    return parameter_generator.Config(
-        transformer.size(adapters), config.chunk, config.layers, config.hidden, config.shots, source
-    )
-
-
-def _grown(
-    key: Key, trained: Params, made: parameter_generator.Config, adapters: lora.Adapters, fixed: Array
-) -> lora.Adapters:
-    """The first adapters (a random, b zero) plus the generated weights."""
-    flat, unflatten = ravel_pytree(adapters)
-    return unflatten(flat + parameter_generator.weights(key, trained, made, fixed))
-
-
-_adapters = jax.jit(lora.init, static_argnums=2)
-_fresh = jax.jit(parameter_generator.init, static_argnums=1)
-
-
-@jax.jit
-def _merge(adapters: Params, base: Params) -> Params:
-    return lora.merge(base, adapters)
-
-
-@functools.partial(jax.jit, static_argnames="made")
-def _merge_generated(
-    key: Key, trained: Params, made: parameter_generator.Config, base: Params, adapters: lora.Adapters, fixed: Array
-) -> Params:
-    return lora.merge(base, _grown(key, trained, made, adapters, fixed))
-
-
 def _all_weights(key: Key, problem: Problem, config: Config) -> tuple[Params, int, dict[str, Any]]:
     objective = train.cross_entropy(problem.model)
-    params, trace = _tuned(
+    params, trace = tuned(
         key,
         problem,
         config,
@@ -294,44 +108,6 @@ def _all_weights(key: Key, problem: Problem, config: Config) -> tuple[Params, in
         problem.model,
     )
     return params, transformer.size(params), trace
-
-
-def _tuned(
-    key: Key,
-    problem: Problem,
-    config: Config,
-    rate: float,
-    start: Params,
-    objective: train.Objective,
-    extra: Any,
-    finish: Callable[[Params, Any], Params],
-    model: transformer.Config,
-) -> tuple[Params, dict[str, Any]]:
-    """Trains once per learning rate and keeps what is best on the validation part."""
-    best, trace, least, losses = start, {}, np.inf, []
-    for factor in config.trials:
-        recipe = train.Recipe(learning_rate=rate * factor, weight_decay=0.0)
-        fit = train.fit(
-            key,
-            start,
-            problem.model,
-            problem.tokens,
-            recipe,
-            config.steps,
-            config.batch,
-            objective=objective,
-            extra=extra,
-        )
-        loss = train.token_loss(finish(fit.params, extra), model, problem.validation)
-        # A diverged run has a loss that is not a number, and is never the least.
-        if loss < least:
-            best, trace, least = fit.params, {"loss": fit.losses}, loss
-        losses.append(loss)
-    return best, trace | {"validation_loss": np.array(losses)}
-
-
-def _answer(problem: Problem, params: Params, trained: int, trace: dict[str, Any]) -> Outcome:
-    return Outcome(Adapted(dataclasses.asdict(problem.model), params, trained), trace=trace)
 
 
 def hand_on(artefacts: Artefacts, problem: Problem, answer: Adapted) -> Artefacts:
@@ -350,27 +126,9 @@ STAGE = Stage(
     },
     problem=problem,
     score=score,
-    arms={
-        "classical/full": full,
-        "classical/lora": low_rank,
-        "classical/distilled": distilled,
-        "quantum/parameter_generator": lambda config: generated(
-            config,
-            "quantum/parameter_generator",
-            "circuit",
-            "p and its parameter shifts come from shots of an ideal simulator; the mapping network is classical",
-        ),
-        "control/no_entanglement": lambda config: generated(
-            config, "control/no_entanglement", "product", "the same circuit without its CZ gates"
-        ),
-        "control/random_vector": lambda config: generated(
-            config, "control/random_vector", "random", "one fixed random distribution in place of the circuit's"
-        ),
-        "control/hypernetwork": lambda config: generated(
-            config, "control/hypernetwork", "bits", "the mapping network on the bits alone"
-        ),
-    },
+    arms={"classical/full": full, "classical/distilled": distilled, **adapted.ARMS, **generated.ARMS},
     reference="classical/full",
     swap="quantum/parameter_generator",
     hand_on=hand_on,
+    deep=adapted.DEEP | generated.DEEP,
 )

@@ -18,12 +18,12 @@ def started(config, seed=0):
 def reference(config, params):
     """PennyLane's distribution and numpy's network."""
     n = config.n_qubits
-    angles = np.asarray(params["angles"], float).reshape(config.layers, n)
+    angles = np.asarray(params.get("angles", np.zeros(config.layers * n)), float).reshape(config.layers, n)
 
     @qml.qnode(qml.device("default.qubit", wires=n))
     def run():
         for layer in range(config.layers):
-            if layer and config.source == "circuit":
+            if layer and config.source != "product":
                 for wire in range(n if n > 2 else 1):
                     qml.CZ((wire, (wire + 1) % n))
             for wire in range(n):
@@ -32,27 +32,33 @@ def reference(config, params):
 
     p = np.asarray(run())
     bits = np.array([[1 - 2 * int(c) for c in np.binary_repr(i, n)] for i in range(2**n)])
-    inputs = np.concatenate([bits, np.tanh(2**n * p - 1)[:, None]], axis=1)
+    levels = [] if config.source == "bits" else [np.tanh(2**n * p - 1)[:, None]]
+    inputs = np.concatenate([bits, *levels], axis=1)
     inner = np.tanh(inputs @ np.asarray(params["inner"]) + np.asarray(params["bias"]))
     return (inner @ np.asarray(params["outer"])).reshape(-1)[: config.weights]
 
 
-@pytest.mark.parametrize("source", ["circuit", "product"])
-def test_weights_are_those_of_the_distribution(source):
+@pytest.mark.parametrize(
+    ("source", "tolerance"), [("circuit", 0.05), ("product", 0.05), ("exact", 1e-4), ("bits", 1e-4)]
+)
+def test_weights_are_those_of_the_distribution(source, tolerance):
     config = Config(**{**SMALL.__dict__, "source": source})
     assert config.n_qubits == 3
     params = started(config)
     made = parameter_generator.weights(jax.random.key(5), params, config)
-    # tanh(8 p - 1) of shares from 200,000 shots, through weights of order one.
-    np.testing.assert_allclose(made, reference(config, params), atol=0.05)
+    # From shots: tanh(8 p - 1) of shares from 200,000 of them, through weights of order one.
+    np.testing.assert_allclose(made, reference(config, params), atol=tolerance)
+    assert parameter_generator.size(config) == sum(leaf.size for leaf in params.values())
 
 
-def test_gradient_reaches_every_angle():
-    params = started(SMALL)
+@pytest.mark.parametrize("source", ["circuit", "exact"])
+def test_gradient_reaches_every_angle(source):
+    made = Config(**{**SMALL.__dict__, "source": source})
+    params = started(made)
     key, goal = jax.random.key(3), jnp.linspace(-1, 1, SMALL.weights)
 
     def loss(params):
-        return jnp.mean((parameter_generator.weights(key, params, SMALL) - goal) ** 2)
+        return jnp.mean((parameter_generator.weights(key, params, made) - goal) ** 2)
 
     slopes = jax.jit(jax.grad(loss))(params)["angles"]
     differences = []
@@ -60,7 +66,7 @@ def test_gradient_reaches_every_angle():
         values = []
         for step in (0.05, -0.05):
             moved = params | {"angles": params["angles"].at[place].add(step)}
-            values.append(np.mean((reference(SMALL, moved) - np.asarray(goal)) ** 2))
+            values.append(np.mean((reference(made, moved) - np.asarray(goal)) ** 2))
         differences.append((values[0] - values[1]) / 0.1)
     np.testing.assert_allclose(slopes, differences, atol=0.02)
     assert float(jnp.linalg.norm(slopes)) > 0.02
@@ -75,11 +81,11 @@ def test_fresh_parameters_generate_nothing_and_sources_differ():
         fresh = parameter_generator.weights(key, parameter_generator.init(key, config), config, fixed)
         np.testing.assert_array_equal(fresh, np.zeros(50))
         params = started(config)
-        assert ("angles" in params) == config.is_quantum
+        assert ("angles" in params) == config.has_circuit
         made = parameter_generator.weights(key, params, config, fixed)
         assert made.shape == (50,) and float(jnp.abs(made).max()) > 0.05
         again = parameter_generator.weights(jax.random.key(1), params, config, fixed)
-        assert bool(jnp.all(made == again)) != config.is_quantum
+        assert bool(jnp.all(made == again)) == (source not in ("circuit", "product"))
 
 
 def test_resources_count_the_parameter_shifts():

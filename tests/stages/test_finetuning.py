@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qgen.lm import lora, train, transformer
+from qgen.lm import adapters, train, transformer
 from qgen.quantum import parameter_generator
-from qgen.stages import finetuning
+from qgen.stages import adapted, finetuning, generated
 from tests.stages import tiny
 
 SINGLE = 1e-4
@@ -35,14 +35,15 @@ def test_student_is_the_teacher_without_every_second_block(problem):
 
 
 def test_generated_adapters_learn_through_the_circuit(problem):
-    adapters = lora.init(jax.random.key(1), problem.params, CONFIG.rank)
-    made = parameter_generator.Config(transformer.size(adapters), CONFIG.chunk, 2, 8, 4096)
+    lora = adapters.Lora(CONFIG.rank)
+    base = adapted.started(jax.random.key(1), problem.params, lora)
+    made = parameter_generator.Config(transformer.size(base.trained), CONFIG.chunk, 2, 8, 4096)
     trained = parameter_generator.init(jax.random.key(2), made)
     trained["outer"] = 0.2 * jax.random.normal(jax.random.key(3), trained["outer"].shape)
     fixed = parameter_generator.random_distribution(jax.random.key(4), made)
-    objective = finetuning.generated_objective(problem.model, made)
+    objective = generated.objective(problem.model, lora, made)
     windows = jnp.asarray(problem.tokens[: 16 + 1])[None]
-    inputs = (problem.params, adapters, fixed), windows[:, :-1], windows[:, 1:], jax.random.key(5)
+    inputs = (problem.params, base, fixed), windows[:, :-1], windows[:, 1:], jax.random.key(5)
     graded = jax.jit(jax.value_and_grad(objective))
     value, slopes = graded(trained, *inputs)
     assert float(jnp.linalg.norm(slopes["angles"])) > 1e-4
@@ -53,7 +54,22 @@ def test_generated_adapters_learn_through_the_circuit(problem):
     assert abs(float(value) - float(plain)) > SINGLE
 
 
-@pytest.mark.parametrize("name", ["classical/full", "classical/lora", "quantum/parameter_generator"])
+def test_controls_of_the_generator_have_as_many_trained_numbers(problem):
+    weights = adapters.count(problem.params, adapters.Lora(CONFIG.rank), adapters.BLOCKS)
+    made = generated.generator(CONFIG, weights, "circuit")
+    aim = transformer.size(parameter_generator.init(jax.random.key(0), made))
+    n, hidden = made.n_qubits, made.hidden
+    assert aim == parameter_generator.size(made) == (n + 2 + made.chunk) * hidden + n * made.layers
+    wide = transformer.size(parameter_generator.init(jax.random.key(0), generated.generator(CONFIG, weights, "bits")))
+    assert abs(wide - aim) <= (n + 1 + made.chunk) / 2
+    twin = generated.same_count(problem.params, aim)
+    assert abs(adapters.count(problem.params, twin, adapters.BLOCKS) - aim) <= 4 * problem.model.depth / 2
+    assert twin.rank**2 >= twin.width
+
+
+@pytest.mark.parametrize(
+    "name", ["classical/full", "classical/lora", "inspired/quantum_peft", "quantum/parameter_generator"]
+)
 def test_arms_learn_the_second_domain(problem, name):
     outcome = finetuning.STAGE.arms[name](CONFIG).solve(jax.random.key(7), problem)
     scores = finetuning.score(problem, outcome.answer)

@@ -6,7 +6,7 @@ import functools
 import jax
 import numpy as np
 
-from qgen.lm import lora, quantise, tokenizer, transformer
+from qgen.lm import adapters, quantise, tokenizer, transformer
 from qgen.stages.base import Artefacts
 
 
@@ -24,11 +24,12 @@ def artefacts(depth: int = 3) -> Artefacts:
     key = jax.random.key(0)
     params = transformer.init(key, model)
     # Random matrices everywhere: a fresh model's branches and head may start at zero.
-    adapters = lora.init(key, params, 2)
+    start = adapters.init(key, params, adapters.Lora(2), adapters.BLOCKS)
     noise = {
-        place: {"a": pair["a"], "b": 0.3 * jax.random.normal(key, pair["b"].shape)} for place, pair in adapters.items()
+        place: {"a": pair["a"], "b": 0.3 * jax.random.normal(key, pair["b"].shape)}
+        for place, pair in start.trained.items()
     }
-    params = lora.merge(params, noise)
+    params = adapters.merge(params, adapters.Lora(2), noise, start.frozen)
     params["head"]["kernel"] = 0.3 * jax.random.normal(key, params["head"]["kernel"].shape)
     params = jax.tree.map(np.asarray, params)
     return Artefacts(

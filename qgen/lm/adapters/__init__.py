@@ -2,7 +2,19 @@
 
 from collections.abc import Callable
 
-from qgen.lm.adapters.base import Adapter, Start, adapted, attach, count, init, matrices, merge, objective
+from qgen.lm.adapters.base import (
+    BLOCKS,
+    Adapter,
+    Start,
+    adapted,
+    attach,
+    count,
+    init,
+    matrices,
+    merge,
+    objective,
+    replaced,
+)
 from qgen.lm.adapters.low_rank import Full, Lora, RsLora, TinyLora, Vera
 from qgen.lm.adapters.quantum_peft import QuantumPeft
 from qgen.lm.adapters.structured import Boft, Lokr
@@ -27,6 +39,7 @@ INSPIRED = ("quantum_peft", "quanta", "compound")
 
 __all__ = [
     "ADAPTERS",
+    "BLOCKS",
     "INSPIRED",
     "Adapter",
     "Boft",
@@ -47,4 +60,5 @@ __all__ = [
     "matrices",
     "merge",
     "objective",
+    "replaced",
 ]

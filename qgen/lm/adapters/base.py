@@ -68,6 +68,10 @@ class Adapter(Protocol):
         ...
 
 
+BLOCKS = ("qkv", "out", "up", "down")
+"""The matrices of the transformer's blocks, by the names of their layers."""
+
+
 def matrices(params: Params, targets: Sequence[str] | None = None) -> dict[str, Any]:
     """Place -> matrix, as it is stored, such as "block_0/attention/qkv" -> [in, out].
 
@@ -130,7 +134,7 @@ def attach(params: Params, adapter: Adapter, trained: Params, frozen: Params) ->
     """
     found = matrices(params)
     changed = {place: adapter.stored(found[place], trained[place], frozen[place]) for place in trained}
-    return _replaced(params, changed, ())
+    return replaced(params, changed)
 
 
 def merge(params: Params, adapter: Adapter, trained: Params, frozen: Params) -> Params:
@@ -142,15 +146,21 @@ def merge(params: Params, adapter: Adapter, trained: Params, frozen: Params) -> 
         )
         for place in trained
     }
-    return _replaced(params, changed, ())
+    return replaced(params, changed)
 
 
-def _replaced(params: Params, changed: Mapping[str, Any], path: tuple[str, ...]) -> Params:
-    """New dicts around the same arrays, with some kernels changed."""
+def replaced(params: Params, changed: Mapping[str, Any], path: tuple[str, ...] = ()) -> Params:
+    """New dicts around the same arrays, with some matrices changed.
+
+    Args:
+        params: nested dicts, as in `matrices`.
+        changed: place -> matrix.
+        path: where `params` is in the whole.
+    """
     if not isinstance(params, Mapping):
         return params
     return {
-        name: changed.get("/".join(path), inner) if name == "kernel" else _replaced(inner, changed, (*path, name))
+        name: changed.get("/".join(path), inner) if name == "kernel" else replaced(inner, changed, (*path, name))
         for name, inner in params.items()
     }
 

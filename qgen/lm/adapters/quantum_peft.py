@@ -28,11 +28,15 @@ class QuantumPeft:
         rank: columns of U and V, at most the smaller side of the matrix.
         layers: entangling layers of the circuits; at least 1.
         alpha: the strength; None is the rank.
+        entangled: False leaves the CZ gates out (a control: as many parameters, and Kronecker products of rotations).
+        frozen: the angles stay random and the strengths alone are trained (a control).
     """
 
     rank: int = 2
     layers: int = 1
     alpha: float | None = None
+    entangled: bool = True
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         """Refuses sizes below 1."""
@@ -45,27 +49,28 @@ class QuantumPeft:
         """Angles uniform on the circle, strengths zero."""
         check_rank(self.rank, base.shape)
         u_key, v_key = jax.random.split(key)
-        trained = {
+        angles = {
             name: jax.random.uniform(factor_key, (n_angles(_qubits(side), self.layers),), minval=-np.pi, maxval=np.pi)
             for name, factor_key, side in (("u", u_key, base.shape[0]), ("v", v_key, base.shape[1]))
         }
         alpha = self.rank if self.alpha is None else self.alpha
-        frozen = {"factor": jnp.asarray(alpha / self.rank, jnp.float32)}
-        return Start(trained | {"strengths": jnp.zeros(self.rank)}, frozen)
+        factor, strengths = {"factor": jnp.asarray(alpha / self.rank, jnp.float32)}, {"strengths": jnp.zeros(self.rank)}
+        return Start(strengths, factor | angles) if self.frozen else Start(strengths | angles, factor)
 
     def stored(self, base: Any, trained: Params, frozen: Params) -> Params:
         """base, factor * U diag(strengths) and V^T, kept apart."""
         n_in, n_out = _shape(base)
+        angles = frozen if self.frozen else trained
         u, v = (
-            orthogonal(trained[name], _qubits(side), self.layers, self.rank)[:side]
+            orthogonal(angles[name], _qubits(side), self.layers, self.rank, self.entangled)[:side]
             for name, side in (("u", n_in), ("v", n_out))
         )
         return {"base": base, "a": u * (frozen["factor"] * trained["strengths"])[None, :], "b": v.T}
 
     def count(self, shape: tuple[int, ...]) -> int:
-        """(2 layers + 1) q - 2 layers for each factor, and the rank."""
+        """(2 layers + 1) q - 2 layers for each factor, and the rank; with frozen angles the rank alone."""
         check_rank(self.rank, shape)
-        return self.rank + sum(n_angles(_qubits(side), self.layers) for side in shape)
+        return self.rank if self.frozen else self.rank + sum(n_angles(_qubits(side), self.layers) for side in shape)
 
 
 def n_angles(n_qubits: int, layers: int) -> int:
@@ -74,7 +79,7 @@ def n_angles(n_qubits: int, layers: int) -> int:
 
 
 def orthogonal(
-    angles: Float[Array, " angles"], n_qubits: int, layers: int, columns: int
+    angles: Float[Array, " angles"], n_qubits: int, layers: int, columns: int, entangled: bool = True
 ) -> Float[Array, "strings columns"]:
     """The first columns of the circuit's matrix [2^n, 2^n].
 
@@ -86,6 +91,7 @@ def orthogonal(
         n_qubits: n, at least 1; qubit 0 is the most significant bit of a row's number.
         layers: at least 1.
         columns: at most 2^n.
+        entangled: False leaves the CZ gates out.
 
     Raises:
         ValueError: if the number of angles does not fit, or there are fewer columns than asked for.
@@ -100,7 +106,7 @@ def orthogonal(
         turn, sign = inputs
         return _turned(turn, sign[:, None] * state), None
 
-    repeated = jnp.tile(jnp.asarray(signs, angles.dtype), (layers, 1))
+    repeated = jnp.tile(jnp.asarray(signs if entangled else np.ones_like(signs), angles.dtype), (layers, 1))
     return jax.lax.scan(brick, state, (turns[1:], repeated))[0]
 
 

@@ -13,12 +13,13 @@ import scipy.linalg
 
 from qgen import circuits
 from qgen.circuits import Angle, Circuit, gate
-from qgen.lm import adapters, lora, quantise, train, transformer, weights
+from qgen.lm import adapters, quantise, train, transformer, weights
 from qgen.lm.adapters import ADAPTERS, Boft, Compound, Lokr, Lora, Quanta, QuantumPeft, RsLora, TinyLora, Vera
 from qgen.lm.adapters.quantum_peft import n_angles, orthogonal
 from qgen.lm.adapters.structured import cayley
 from qgen.lm.adapters.tensors import compounds
 from qgen.lm.train import Recipe
+from tests.lm import reference
 
 FLOAT32 = {"atol": 2e-5, "rtol": 2e-5}
 STEPS = 30
@@ -170,6 +171,22 @@ def test_quantum_peft_is_its_formula():
     np.testing.assert_allclose(dense(adapter, base, moved, start.frozen), wanted, **FLOAT32)
 
 
+def test_quantum_peft_without_entanglement_is_a_kronecker_product_and_frozen_angles_stay():
+    angles = np.linspace(-2.0, 2.5, n_angles(3, 1), dtype=np.float32)
+    made = jax.jit(orthogonal, static_argnums=(1, 2, 3, 4))(angles, 3, 1, 8, False)
+    sums = [angles[[0, 3]].sum(), angles[[1, 4, 5]].sum(), angles[[2, 6]].sum()]
+    turns = [np.array([[np.cos(t / 2), -np.sin(t / 2)], [np.sin(t / 2), np.cos(t / 2)]]) for t in sums]
+    np.testing.assert_allclose(made, functools.reduce(np.kron, turns), **FLOAT32)
+    frozen, free = QuantumPeft(3, frozen=True), QuantumPeft(3)
+    start, other = (adapter.init(jax.random.key(1), jnp.ones((12, 8))) for adapter in (frozen, free))
+    assert frozen.count((12, 8)) == 3 == sum(leaf.size for leaf in jax.tree.leaves(start.trained))
+    np.testing.assert_array_equal(start.frozen["u"], other.trained["u"])
+    strengths = {"strengths": jnp.asarray([0.5, -1.0, 2.0])}
+    base = jnp.zeros((12, 8))
+    wanted = dense(free, base, other.trained | strengths, other.frozen)
+    np.testing.assert_allclose(dense(frozen, base, strengths, start.frozen), wanted, **FLOAT32)
+
+
 @pytest.mark.parametrize(("axes", "shape"), [((2, 3, 4), (24, 24)), ((3, 4), (10, 12)), ((4, 2), (7, 3))])
 def test_quanta_is_a_product_of_embedded_tensors(axes, shape):
     adapter = Quanta(axes)
@@ -269,16 +286,34 @@ def test_adapters_train_a_quantised_model_and_merge_exactly(adapter, params, con
     np.testing.assert_allclose(apply(merged, tokens, config), apply(attached, tokens, config), atol=1e-4, rtol=1e-4)
 
 
-def test_lora_equals_the_first_implementation(params, config, tokens):
-    """`qgen.lm.lora` and this entry give one model for the same a and b."""
-    adapter = Lora(3)
-    start = adapters.init(jax.random.key(4), params, adapter, lora.TARGETS)
+def test_adapters_in_a_model_are_base_plus_product(params, wide, tokens, config):
+    """Attached and merged, against numpy's float64 model."""
+    adapter = Lora(3, alpha=6.0)
+    start = adapters.init(jax.random.key(4), params, adapter, ("qkv", "down"))
     pairs = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(9), leaf.shape), start.trained)
-    assert sorted(pairs) == sorted(lora.kernels(params))
-    merged = adapters.merge(params, adapter, pairs, start.frozen)
-    np.testing.assert_allclose(
-        apply(merged, tokens, config), apply(lora.merge(params, pairs), tokens, config), **FLOAT32
-    )
+    changed = jax.tree.map(lambda leaf: leaf, wide)
+    for place, pair in pairs.items():
+        block, part, name = place.split("/")
+        product = np.asarray(pair["a"], np.float64) @ np.asarray(pair["b"], np.float64)
+        changed[block][part][name]["kernel"] = wide[block][part][name]["kernel"] + 2 * product
+    wanted = reference.logits(changed, tokens, config)
+    for made in (adapters.attach, adapters.merge):
+        np.testing.assert_allclose(
+            apply(made(params, adapter, pairs, start.frozen), tokens, config), wanted, atol=5e-5, rtol=5e-5
+        )
+    assert not np.allclose(apply(params, tokens, config), wanted, atol=0.05)
+
+
+def test_training_a_thin_pair_never_forms_a_wide_gradient(params, config, tokens):
+    """The point of keeping base, a and b apart: no product of training has the shape of a base."""
+    adapter = Lora(2)
+    start = adapters.init(jax.random.key(0), params, adapter, ("up",))
+    graded = jax.grad(adapters.objective(config, adapter))
+    made = jax.make_jaxpr(graded)(start.trained, (params, start.frozen, ()), tokens, tokens, jax.random.key(0))
+    shapes = [eqn.outvars[0].aval.shape for eqn in made.eqns if eqn.primitive.name == "dot_general"]
+    assert (16, 2) in shapes or (2, 16) in shapes
+    assert (16, 40) not in shapes
+    assert (40, 16) not in shapes
 
 
 def test_one_program_trains_all_ranks_and_seeds(params, config, stream):

@@ -1,0 +1,136 @@
+"""What the arms of fine-tuning share: settings, a problem of few samples, an adapted model, and one way of tuning."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qgen.lm import train, transformer
+from qgen.stages.base import Outcome
+from qgen.types import Key, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings.
+
+    Attributes:
+        samples: documents of the second domain to learn from.
+        validation: share of them that chooses the learning rate.
+        steps: training steps of one trial.
+        batch: windows per step.
+        trials: learning rates to try, as multiples of the arm's own first guess; the same for every arm.
+        full_rate: first guess for all weights, and for the student.
+        adapter_rate: first guess for LoRA and for generated adapters.
+        rank: of the adapters.
+        temperature: of the distillation.
+        teacher: the teacher's share of the student's loss.
+        layers: of the generator's circuit.
+        hidden: of the generator's mapping network.
+        chunk: weights per basis state.
+        shots: per circuit in training, and for the final weights.
+        holdout: documents of each domain that score.
+    """
+
+    samples: int = 64
+    validation: float = 0.2
+    steps: int = 50
+    batch: int = 8
+    trials: tuple[float, ...] = (0.3, 1.0, 3.0)
+    full_rate: float = 3e-3
+    adapter_rate: float = 2e-2
+    rank: int = 2
+    temperature: float = 2.0
+    teacher: float = 0.5
+    layers: int = 4
+    hidden: int = 16
+    chunk: int = 32
+    shots: int = 1024
+    holdout: int = 40
+
+
+class Problem(NamedTuple):
+    """What all arms work on.
+
+    Attributes:
+        model: the architecture.
+        params: the trained parameters.
+        tokenizer: JSON text.
+        tokens: the samples' training part as one token stream.
+        validation: their validation part.
+        first: held-out documents of the first domain.
+        second: held-out documents of the second domain.
+        before: bits per byte before any adaptation: first domain, second domain.
+    """
+
+    model: transformer.Config
+    params: Params
+    tokenizer: str
+    tokens: np.ndarray
+    validation: np.ndarray
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    before: tuple[float, float]
+
+
+class Adapted(NamedTuple):
+    """An adapted model.
+
+    Attributes:
+        model: the architecture, as a dict.
+        params: its parameters, adapters merged in.
+        trained: how many numbers were trained.
+    """
+
+    model: Mapping[str, Any]
+    params: Params
+    trained: int
+
+
+def tuned(
+    key: Key,
+    problem: Problem,
+    config: Config,
+    rate: float,
+    start: Params,
+    objective: train.Objective,
+    extra: Any,
+    finish: Callable[[Params, Any], Params],
+    model: transformer.Config,
+) -> tuple[Params, dict[str, Any]]:
+    """Trains once per learning rate and keeps what is best on the validation part: the one way in which arms are tuned.
+
+    Args:
+        key: the random key of the batches, the same for every rate.
+        problem: the problem.
+        config: the stage's settings.
+        rate: the arm's first guess, which `config.trials` multiplies.
+        start: what is trained.
+        objective: the loss.
+        extra: what the objective needs beside it.
+        finish: `(trained, extra) -> plain parameters of the model`, for the validation.
+        model: the architecture of what `finish` makes.
+
+    Returns:
+        What is trained at the best rate, and the trace: its losses, and the validation loss of every rate.
+    """
+    best, trace, least, losses = start, {}, np.inf, []
+    for factor in config.trials:
+        recipe = train.Recipe(learning_rate=rate * factor, weight_decay=0.0)
+        fit = train.fit(
+            *(key, start, problem.model, problem.tokens, recipe, config.steps, config.batch),
+            objective=objective,
+            extra=extra,
+        )
+        loss = train.token_loss(finish(fit.params, extra), model, problem.validation)
+        # A diverged run has a loss that is not a number, and is never the least.
+        if loss < least:
+            best, trace, least = fit.params, {"loss": fit.losses}, loss
+        losses.append(loss)
+    return best, trace | {"validation_loss": np.array(losses)}
+
+
+def answered(problem: Problem, params: Params, trained: int, trace: dict[str, Any]) -> Outcome:
+    """The outcome of an arm that keeps the architecture and needs no quantum machine."""
+    return Outcome(Adapted(dataclasses.asdict(problem.model), params, trained), trace=trace)
