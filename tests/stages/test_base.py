@@ -52,15 +52,17 @@ def run(arm: Arm, hosts=None, **changes) -> record.Record:
 def test_arms_with_the_same_host_share_its_measurement():
     asked, hosts = [], {}
 
+    def counted(name, host):
+        asked.clear()
+        return run(Arm(name, lambda key, problem: Outcome(np.ones(3)), "", host), hosts), len(asked)
+
     def host(key, problem):
         asked.append(key)
 
-    rows = [
-        run(Arm(name, lambda key, problem: Outcome(np.ones(3)), "", host), hosts) for name in ("quantum/a", "control/b")
-    ]
-    assert len(asked) == 1 and rows[0].host == rows[1].host and rows[0].host["energy_j"] > 0
-    run(Arm("quantum/c", lambda key, problem: Outcome(np.ones(3)), "", lambda key, problem: host(key, problem)), hosts)
-    assert len(asked) == 2
+    first, calls = counted("quantum/a", host)
+    assert calls and first.host["energy_j"] > 0
+    assert counted("control/b", host)[0].host == first.host and not asked
+    assert counted("quantum/c", lambda key, problem: host(key, problem))[1]
 
 
 def test_a_quantum_arm_is_priced_by_its_counts_and_its_host_part_is_measured_apart():
