@@ -119,13 +119,15 @@ def run(todo: Plan, ledger: Ledger, say: Any) -> None:
                     problem = todo.case.problem(key, point.setting, todo.sources)
 
                 def make(arm: str = arm, point: Point = point, problem: Any = problem, seed: int = seed) -> dict:
+                    priced = point.priced and arm == stage.swap
                     row = run_arm(
                         *(stage, arm, point.setting, problem),
                         **{"experiment": "cases", "preset": todo.preset, "seed": seed, "meter": todo.meter},
-                        **{"machines": todo.machines if point.priced else {}, "inputs": inputs},
+                        **{"machines": todo.machines if priced else {}, "inputs": inputs},
                         **{"min_time_s": WINDOW_S[todo.preset] if point.priced else 0.0},
                     ).record
-                    return {name: getattr(row, name) for name in CARRIED}
+                    kept = {name: getattr(row, name) for name in CARRIED}
+                    return kept if point.priced else kept | {"measured": {}, "host": {}}
 
                 ledger.row("cases", stage.name, arm, settled, make, seed)
 

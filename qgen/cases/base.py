@@ -55,8 +55,8 @@ class Point(NamedTuple):
         setting: a frozen dataclass; its fields are the record's config.
         arms: the arms that run there.
         seeds: how many seeds; None: as many as the preset or the flag says.
-        priced: whether the quantum arms are priced on machines and windows are long enough to trust joules: for the
-            yearly figure.
+        priced: whether joules count: all arms are measured in windows that are long enough to trust, and the quantum
+            arm of the yearly figure is priced on all machines. Elsewhere joules are not kept.
     """
 
     setting: Any

@@ -207,8 +207,8 @@ def arms(rows: Sequence[Record], facts: Facts) -> Table:
         groups=groups,
         label="setting",
         notes=[
-            "Measured: one run on this machine; for a quantum arm the part that stays classical beside the machine. "
-            "Projected: its quantum part on the machine of the least median; - where it was not priced or none can.",
+            "Measured: one run on this machine, where joules were kept; of a quantum arm the part that stays classical "
+            "beside a machine. Projected: its quantum part on the machine of the least median, where it was priced.",
             *facts.notes,
             *reasons,
         ],
@@ -228,7 +228,7 @@ def _joules(rows: Sequence[Record]) -> tuple[str, str]:
     least = cheapest(rows)
     return (
         words.significant(float(np.mean(joules))) if joules else "",
-        "" if not quantum else f"{words.significant(least[1])} ({least[0]})" if least else "-",
+        f"{words.significant(least[1])} ({least[0]})" if least else "",
     )
 
 
