@@ -1,8 +1,8 @@
 """Stage 3, initialisation and architecture: the shape of the model and its training hyperparameters.
 
 Problem: a grid of shapes, learning rates and warm-ups; the loss of one is the validation loss of a short real training.
-Classical: random search, random search with twice the trainings, and the tree-structured Parzen estimator (Optuna).
-Quantum: Dürr-Høyer minimum finding, whose oracle is a whole training made reversible.
+Classical: random search, random search with twice the trainings, the Parzen estimator (Optuna), Gaussian processes.
+Quantum: Dürr-Høyer minimum finding, whose oracle is a whole training made reversible, and quantum surrogates.
 Score: held-out bits per byte of the choice in a table of fresh trainings, its regret there, trainings used.
 """
 
@@ -20,7 +20,7 @@ from qgen import check, method
 from qgen.energy import flops
 from qgen.lm import data, tokenizer, train, transformer
 from qgen.quantum import grover
-from qgen.stages import optimisers
+from qgen.stages import optimisers, studies
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage
 from qgen.types import Array, Key, Params
 
@@ -42,7 +42,7 @@ class Config:
         context: positions of every shape.
         learning_rates: the peaks to choose from.
         warmups: the warm-up shares to choose from.
-        budget: evaluations of the loss that an arm may spend (random_2x twice as many).
+        budget: evaluations of the loss that an arm may spend (random_2x twice as many); a surrogate needs 3.
         steps: steps of one training.
         batch: windows per step.
         table_runs: fresh trainings per configuration for the score.
@@ -68,7 +68,7 @@ class Config:
                 f"Argument `depths` must have {len(self.widths)} entries, one per width, but has {len(self.depths)}."
             )
         check.at_least("number of configurations", self.n_candidates, 2)
-        check.at_least("budget", self.budget, 1)
+        check.at_least("budget", self.budget, 3)
 
     @property
     def n_candidates(self) -> int:
@@ -312,14 +312,13 @@ def durr_hoyer(config: Config) -> Arm:
         answer = Answer(int(found.best), int(found.seen.sum()), calls)
         return Outcome(answer, (needed,), {"best_loss": run.info.loss})
 
-    def host(key: Key, problem: Problem) -> list[float]:
-        return [loss(problem, index) for index in _measured(key, config)]
-
     note = (
         "The simulator trains every candidate. An oracle call is charged as a reversible training in 16-bit "
         "multiply-adds of 512 Toffoli gates, a lower bound; the host trains the measured candidates."
     )
-    return Arm("quantum/durr_hoyer", solve, note, host)
+    return Arm(
+        "quantum/durr_hoyer", solve, note, lambda key, problem: [loss(problem, i) for i in _measured(key, config)]
+    )
 
 
 def no_amplification(config: Config) -> Arm:
@@ -335,11 +334,17 @@ def no_amplification(config: Config) -> Arm:
 
 def exhaustive(config: Config) -> Arm:
     """Trains every candidate: what a simulator of the quantum search has to do, and then the answer is known."""
+    note = f"All {config.n_candidates} candidates: the dequantised twin."
+    return Arm("control/exhaustive", lambda key, problem: _best_of(problem, range(len(problem.candidates))), note)
 
-    def solve(key: Key, problem: Problem) -> Outcome:
-        return _best_of(problem, range(len(problem.candidates)))
 
-    return Arm("control/exhaustive", solve, f"All {config.n_candidates} candidates: the dequantised twin.")
+def surrogate(name: str) -> Callable[[Config], Arm]:
+    """The arm of a searcher with a model of the losses; learning rates and warm-ups are ordered axes."""
+    return lambda config: studies.arm(
+        name,
+        (len(config.depths), range(len(config.learning_rates)), range(len(config.warmups))),
+        *(config.budget, config.steps, loss, Answer),
+    )
 
 
 def hand_on(artefacts: Artefacts, problem: Problem, answer: Answer) -> Artefacts:
@@ -356,6 +361,7 @@ _ARMS = {
     "quantum/durr_hoyer": durr_hoyer,
     "control/no_amplification": no_amplification,
     "control/exhaustive": exhaustive,
+    **{name: surrogate(name) for name in studies.SURROGATES},
 }
 
 STAGE = Stage(
@@ -390,4 +396,5 @@ STAGE = Stage(
     reference="classical/tpe",
     swap="quantum/durr_hoyer",
     hand_on=hand_on,
+    deep=frozenset(studies.SURROGATES),
 )

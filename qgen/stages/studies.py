@@ -14,6 +14,8 @@ from qgen.stages.base import Arm, Outcome
 from qgen.stages.searchers import SEARCHERS, Settings
 from qgen.types import Key
 
+SURROGATES = tuple(name for name, build in SEARCHERS.items() if build(Settings(steps=27)).propose)
+"""Searchers with a model of the losses, which proposes one training after the other."""
 CONTROLS = {
     "quantum/fm_qaoa": "control/fm_random",
     "quantum/fm_annealing": "control/fm_random",

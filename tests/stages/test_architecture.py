@@ -48,12 +48,14 @@ def test_grid_is_the_product_of_its_axes(problem):
 
 def test_arms_train_what_they_say_and_keep_to_the_budget(blind, losses):
     budgets = {"classical/random_2x": 6, "control/exhaustive": 8}
-    for name, build in STAGE.arms.items():
-        outcome = build(SMOKE).solve(jax.random.key(4), blind)
+    # Of the deep arms two: the contract runs all, and searchers have tests of their own.
+    for name in [*(set(STAGE.arms) - STAGE.deep), "quantum/kernel_gp", "control/fourier_ridge"]:
+        outcome = STAGE.arms[name](SMOKE).solve(jax.random.key(4), blind)
         answer = outcome.answer
         assert 1 <= answer.trainings + answer.coherent_calls <= budgets.get(name, 3), name
         assert float(outcome.trace["best_loss"][-1]) == pytest.approx(losses[answer.choice], rel=1e-5), name
-    assert losses[answer.choice] == losses.min()
+        if name == "control/exhaustive":
+            assert losses[answer.choice] == losses.min()
 
 
 def test_a_quantum_search_with_budget_finds_the_least_loss(blind, losses):
@@ -124,7 +126,7 @@ def test_tpe_keeps_optuna_as_loud_as_it_was(blind):
     [
         ({"depths": (4,)}, "`depths` must have 2 entries"),
         ({"depths": (4,), "widths": (16,), "learning_rates": (0.1,), "warmups": (0.1,)}, "must be at least 2"),
-        ({"budget": 0}, "`budget` must be at least 1"),
+        ({"budget": 2}, "`budget` must be at least 3"),
     ],
 )
 def test_config_refuses(fields, message):
