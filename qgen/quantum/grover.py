@@ -180,7 +180,7 @@ class State(NamedTuple):
     seen: Bool[Array, "items"]
 
 
-def minimum(*, amplify: bool = True) -> Method:
+def minimum(*, amplify: bool = True, noise: float | Float[Array, ""] = 0.0) -> Method:
     """Dürr-Høyer minimum finding: Grover search for any item below the best one so far, again and again.
 
     The number of marked items is unknown, so each step draws the number of iterations below a reach that grows by
@@ -191,6 +191,7 @@ def minimum(*, amplify: bool = True) -> Method:
     Args:
         amplify: False measures the uniform state instead, every evaluation of the budget going to a measured item:
             the control without Grover iterations.
+        noise: the probability that one Grover iteration replaces the register by the fully mixed state.
 
     Returns:
         A Method on a Search; the answer is its last State; `info.loss` is the best loss so far and
@@ -217,7 +218,9 @@ def minimum(*, amplify: bool = True) -> Method:
         draw_key, measure_key = jax.random.split(key)
         drawn = jnp.floor(jax.random.uniform(draw_key) * state.reach).astype(jnp.int32)
         iterations = jnp.clip(drawn, 0, jnp.maximum(left - 1, 0)) if amplify else jnp.zeros((), jnp.int32)
-        probabilities = amplitudes(losses < losses[state.best], iterations) ** 2
+        whole = (1 - jnp.asarray(noise)) ** iterations
+        ideal = amplitudes(losses < losses[state.best], iterations) ** 2
+        probabilities = whole * ideal + (1 - whole) / losses.shape[0]
         item = jax.random.categorical(measure_key, jnp.log(probabilities))
         better = losses[item] < losses[state.best]
         reach = jnp.where(better, 1.0, jnp.minimum(GROWTH * state.reach, math.sqrt(losses.shape[0])))
