@@ -85,7 +85,9 @@ def points(config: Config, sources: Sources) -> list[Point]:
         small = dataclasses.replace(base, folds=0, sizes=tuple(int(size) for size in config.sizes))
         made.append(Point(small, (*QUANTUM, *TUNED, *CLASSICAL, "classical/boosting")))
     for width in config.widths:
-        made.append(Point(dataclasses.replace(base, features=int(width)), (*QUANTUM, *TUNED, *CLASSICAL), few))
+        # With shots, so that circuits are counted.
+        wide = dataclasses.replace(base, features=int(width), shots=max(config.shots))
+        made.append(Point(wide, (*QUANTUM, *WIDE, *CLASSICAL), few))
     return made
 
 
