@@ -143,17 +143,19 @@ def main() -> None:
     ledger = Ledger(todo.out / "records.jsonl", todo.done, todo.preset)
     with cli.console.status(todo.case.name) as status:
         run(todo, ledger, status.update)
-    report.write(ledger.rows, todo.case.facts, todo.out, cli.console)
+    # A setting may come twice, as with more seeds than are priced.
+    rows = list({row.key: row for row in ledger.rows}.values())
+    report.write(rows, todo.case.facts, todo.out, cli.console)
     drawn = todo.out / "figures"
     drawn.mkdir(parents=True, exist_ok=True)
     with style.applied():
         for name, figure in todo.case.figures.items():
-            style.save(figure([row for row in ledger.rows if row.status == "ok"]), drawn / name)
-    failed = [row for row in ledger.rows if row.status != "ok"]
+            style.save(figure([row for row in rows if row.status == "ok"]), drawn / name)
+    failed = [row for row in rows if row.status != "ok"]
     for row in failed[:3]:
         cli.console.print(f"failed: {row.arm}, seed {row.seed}: {row.reason}")
     cli.console.print(
-        f"{len(ledger.rows)} rows ({len(failed)} failed) in {time.monotonic() - started:.0f} s; records, tables and "
+        f"{len(rows)} rows ({len(failed)} failed) in {time.monotonic() - started:.0f} s; records, tables and "
         f"figures are in {todo.out}"
     )
 
