@@ -329,7 +329,8 @@ def _arm(name: str) -> Callable[[Setting], Arm]:
             history = search(name, key, problem)
             budgets = np.arange(setting.start_points, setting.budget + 1)
             curve = tabular.curve(problem.tabulated.table, history, budgets)
-            return Outcome(history, history.resources, {"trainings": budgets, "regret": 1000 * curve.regret})
+            trace = {"trainings": jnp.asarray(budgets), "regret": jnp.asarray(1000 * curve.regret).round(4)}
+            return Outcome(history, history.resources, trace)
 
         def host(key: Key, problem: Problem) -> History:
             return search(HOST, key, problem)

@@ -125,7 +125,11 @@ def generated(rng: np.random.Generator, n: int) -> tuple[Columns, Columns]:
         "distance": rng.integers(100, 2500, n),
         "arr_delay": delay.round(),
     }
-    return tuple({name: values.astype(str) for name, values in table.items()} for table in (flights, weather))
+    return _texts(flights), _texts(weather)
+
+
+def _texts(table: Columns) -> Columns:
+    return {name: values.astype(str) for name, values in table.items()}
 
 
 def _month_day(dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ DESCENTS = ((0.003, 0.0), (0.01, 0.0), (0.03, 0.0), (0.003, 0.01), (0.01, 0.01),
 TUNING_KEY = 10_000
 COUNTED, REPEATS = 24, 8
 """Weights whose candidates the calls are counted on, and searches of each."""
-POINTS = 40
+POINTS = 20
 """Points of a stored curve."""
 
 
@@ -43,7 +43,7 @@ class Config:
     """The preset's settings.
 
     Attributes:
-        wine_width: units of each hidden layer for Wine, with one, two and three of them.
+        wine_width: units of each hidden layer for Wine.
         digits_width: units of each of the three hidden layers for Digits; 0 leaves Digits out.
         qubits: 2^qubits candidates per weight.
         budget: evaluations per weight of the quantum search, of its control and of the random candidates.
@@ -54,6 +54,8 @@ class Config:
         wider: Wine with the most hidden layers is trained with 2^wider candidates and as many more evaluations as the
             square root asks for, too; 0 leaves that out.
         noises: chances that a Grover iteration mixes the register, on Wine with the most hidden layers.
+        depths: numbers of hidden layers for Wine, ascending.
+        few: the most seeds of the settings with more candidates and with noise.
         trials: configurations that each arm is tuned over, at most 6.
     """
 
@@ -61,12 +63,14 @@ class Config:
     digits_width: int = 16
     qubits: int = 4
     budget: int = 8
-    sweeps: int = 16
+    sweeps: int = 12
     batch: int = 128
     epochs: int = 200
     counted: int = 10
     wider: int = 6
     noises: tuple = (0.01, 0.05, 0.2)
+    depths: tuple = (1, 3)
+    few: int = 5
     trials: int = 6
 
     def __post_init__(self) -> None:
@@ -74,6 +78,7 @@ class Config:
         check.within("trials", self.trials, 1, len(SEARCHES))
         check.at_least("counted", self.counted, 2)
         check.at_least("epochs", self.epochs, 1)
+        check.at_least("number of depths", len(self.depths), 1)
 
 
 class Answer(NamedTuple):
@@ -101,18 +106,18 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """Wine with one, two and three hidden layers, Digits with three, and noise."""
+    """Wine with few and with more hidden layers, then with more candidates; Digits with three; noise."""
     shared = {name: getattr(config, name) for name in ("qubits", "budget", "sweeps", "batch", "epochs", "trials")}
-    wine = [Setting("wine", (config.wine_width,) * depth, counted=0, noise=0.0, **shared) for depth in (1, 2, 3)]
+    wine = [Setting("wine", (config.wine_width,) * depth, counted=0, noise=0.0, **shared) for depth in config.depths]
     made = [Point(dataclasses.replace(wine[0], counted=config.counted), tuple(ARMS))]
     made += [Point(setting, tuple(ARMS)) for setting in wine[1:]]
     if config.wider:
         more = round(config.budget * 2 ** ((config.wider - config.qubits) / 2))
-        made.append(Point(dataclasses.replace(wine[2], qubits=config.wider, budget=more), tuple(SEARCHING)))
+        made.append(Point(dataclasses.replace(wine[-1], qubits=config.wider, budget=more), SEARCHING, config.few))
     if config.digits_width:
         digits = Setting("digits", (config.digits_width,) * 3, counted=0, noise=0.0, **shared)
         made.append(Point(digits, tuple(ARMS), priced=True))
-    made += [Point(dataclasses.replace(wine[2], noise=noise), SEARCHING[:1]) for noise in config.noises]
+    made += [Point(dataclasses.replace(wine[-1], noise=noise), SEARCHING[:1], config.few) for noise in config.noises]
     return made
 
 
@@ -142,7 +147,7 @@ def score(problem: Problem, answer: Answer) -> dict[str, float]:
         "test_loss": float(perceptron.cross_entropy(outputs, labels).mean()),
         "test_accuracy": 100 * float((outputs.argmax(axis=1) == labels).mean()),
         "validation_loss": answer.validation_loss,
-        "passes": answer.passes / len(problem.train.y),
+        "passes": float(round(answer.passes / len(problem.train.y))),
         "coherent_calls": answer.coherent,
         "weights": float(perceptron.n_weights(problem.sizes)),
         "examples": float(len(problem.train.y)),
@@ -206,7 +211,8 @@ def _arm(name: str, setting: Setting, note: str = "", choice: tuple[float, float
         single, coherent = float(run.spent.single[-1]), float(run.spent.coherent[-1])
         answer = Answer(run.layers, float(run.least), float(spent[-1]), coherent)
         kept = np.unique(np.linspace(0, len(spent) - 1, POINTS).astype(int))
-        trace = {"passes": spent[kept] / n_train, "validation_loss": np.asarray(run.curve)[kept]}
+        curve = np.asarray(run.curve, dtype=float)[kept].round(5)
+        trace = {"passes": (spent[kept] / n_train).round(1), "validation_loss": curve}
         used = ()
         if quantum:
             # Every unit's first loss is no measured candidate.
@@ -217,8 +223,7 @@ def _arm(name: str, setting: Setting, note: str = "", choice: tuple[float, float
         return Outcome(answer, used, trace)
 
     def host(key: Key, problem: Problem) -> Trained:
-        half = dataclasses.replace(setting, budget=max(1, setting.budget // 2))
-        return trained("classical/random", key, problem._replace(setting=half), problem.tuned[name])
+        return trained("classical/random", key, problem, problem.tuned[name])
 
     return Arm(name, solve, note, host if quantum else None)
 
@@ -230,7 +235,7 @@ ARMS = {
         "quantum/grover_weights",
         setting,
         f"{setting.budget} evaluations per weight, coherent ones included. A call is charged as a reversible forward "
-        "pass of the mini-batch, a lower bound; the host evaluates half as many candidates one by one.",
+        "pass of the mini-batch, a lower bound; the host as if it evaluated the whole budget one by one.",
     ),
     "classical/adam": lambda setting: _arm("classical/adam", setting, "Tuned, with a cosine."),
     "classical/coordinate": lambda setting: _arm("classical/coordinate", setting, "All candidates of every weight."),
@@ -252,9 +257,11 @@ CASE = Case(
     facts=FACTS,
     quality=Quality("test_accuracy", higher_is_better=True, margin=1.0),
     presets={
-        "smoke": Config(3, 0, 2, 3, 2, 32, 5, 3, 0, (), 1),
+        "smoke": Config(3, 0, 2, 3, 2, 32, 5, 3, 0, (), (1,), 2, 1),
         "default": Config(),
-        "paper": Config(digits_width=32, qubits=5, budget=12, sweeps=25, batch=256, counted=12),
+        "paper": Config(
+            digits_width=32, qubits=5, budget=12, sweeps=25, batch=256, counted=12, depths=(1, 2, 3), few=20
+        ),
     },
     seeds={"smoke": 2, "default": 10, "paper": 20},
     files={},

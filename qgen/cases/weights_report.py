@@ -175,7 +175,7 @@ FACTS = Facts(
 
 def training(rows: Sequence[Record]) -> "Figure":
     """Least validation loss so far against forward passes, of every data set, and test accuracy against noise."""
-    shown = list(dict.fromkeys(label(row.config) for row in ideal(rows)))[-2:]
+    shown = list(dict.fromkeys(label(row.config) for row in ideal(rows) if row.arm == ADAM))[-2:]
     made = style.figure(2.8)
     axes = made.subplots(1, len(shown) + 1)
     for place, setting in enumerate(shown):
@@ -191,7 +191,11 @@ def training(rows: Sequence[Record]) -> "Figure":
             if len(own) > 1:
                 ends = [v.low for v in found], [v.high for v in found]
                 axes[place].fill_between(passes, *ends, color=colour, alpha=0.13, linewidth=0)
-        axes[place].set(xscale="log", yscale="log", xlabel="forward passes of the training part", title=setting)
+        axes[place].set(xscale="log", yscale="log", xlabel="passes of the training part")
+        axes[place].set_title(setting.replace(", hidden layers", "").rsplit(",", 1)[0])
+        axes[place].yaxis.set_major_formatter("{x:g}")
+        axes[place].yaxis.set_minor_formatter("{x:g}")
+        axes[place].tick_params(axis="y", which="minor", labelsize=5)
     axes[0].set_ylabel("least validation loss so far (nats)")
     axes[0].legend(fontsize=6)
     _noise(axes[-1], rows)
@@ -278,7 +282,7 @@ def _map(made: "Figure", axes: Any, rows: Sequence[Record], law: Law) -> None:
     measured = needed(rows)
     if measured is None:
         return
-    weights, n = np.geomspace(10, 1e12, 200), np.geomspace(2, 2**20, 200)
+    weights, n = np.geomspace(1, 1e12, 240), np.geomspace(2, 2**20, 200)
     ratio = measured.visits * weights[None, :] * law.calls(n)[:, None] / measured.adam
     colours = axes.pcolormesh(
         weights, n, np.log10(ratio), cmap="PuOr_r", vmin=-12, vmax=12, shading="auto", rasterized=True
@@ -287,9 +291,9 @@ def _map(made: "Figure", axes: Any, rows: Sequence[Record], law: Law) -> None:
     axes.contour(weights, n, np.log10(ratio), [0.0], colors="black", linewidths=1.2)
     gain = n[np.argmax(law.calls(n) < n - 1)]
     axes.axhline(gain, color="black", ls=":", lw=0.8)
-    axes.text(1.5e3, gain * 1.25, "above: fewer evaluations than all candidates", fontsize=6)
-    for row in {row.metrics["weights"]: row for row in ideal(rows)}.values():
-        axes.plot(row.metrics["weights"], 2 ** row.config["qubits"], "k.", ms=4)
+    axes.text(3e3, gain * 1.25, "above: fewer evaluations than all candidates", fontsize=6)
+    for place in {(row.metrics["weights"], 2 ** row.config["qubits"]) for row in ideal(rows)}:
+        axes.plot(*place, "k.", ms=4)
     axes.set(xscale="log", yscale="log", xlabel="weights W", ylabel="candidates per weight N")
     axes.set_title("black line: equal work; dots: networks trained here")
 

@@ -87,15 +87,18 @@ def split(key: Key, setting: Setting, whole: Part) -> Problem:
     from sklearn.model_selection import train_test_split
 
     seed = int(jax.random.bits(key, dtype=jnp.uint16))
-    x, rest_x, y, rest_y = train_test_split(*whole, train_size=0.6, stratify=whole.y, random_state=seed)
-    v_x, t_x, v_y, t_y = train_test_split(rest_x, rest_y, train_size=0.5, stratify=rest_y, random_state=seed)
-    mean, deviation = x.mean(axis=0), x.std(axis=0)
 
-    def part(x: np.ndarray, y: np.ndarray) -> Part:
-        return Part(((x - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32), y.astype(np.int32))
+    def cut(rows: np.ndarray, share: float) -> list[np.ndarray]:
+        halves = train_test_split(rows, train_size=share, stratify=whole.y[rows], random_state=seed)
+        return [np.asarray(half) for half in halves]
 
-    sizes = (x.shape[1], *(int(width) for width in setting.hidden), int(whole.y.max()) + 1)
-    return Problem(setting, sizes, part(x, y), part(v_x, v_y), part(t_x, t_y), {})
+    train, rest = cut(np.arange(len(whole.y)), 0.6)
+    validation, test = cut(rest, 0.5)
+    mean, deviation = whole.x[train].mean(axis=0), whole.x[train].std(axis=0)
+    scaled = ((whole.x - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    parts = [Part(scaled[rows], whole.y[rows].astype(np.int32)) for rows in (train, validation, test)]
+    sizes = (whole.x.shape[1], *(int(width) for width in setting.hidden), int(whole.y.max()) + 1)
+    return Problem(setting, sizes, parts[0], parts[1], parts[2], {})
 
 
 def trained(arm: str, key: Key, given: Problem, choice: tuple[float, float]) -> Trained:
@@ -112,7 +115,7 @@ def trained(arm: str, key: Key, given: Problem, choice: tuple[float, float]) -> 
     )
 
 
-def chooser(arm: str, budget: int, noise: Array) -> coordinate.Choose:
+def chooser(arm: str, budget: int, noise: Array | float) -> coordinate.Choose:
     """How an arm chooses among a weight's candidates."""
     if arm == "classical/coordinate":
         return coordinate.exhaustive()
@@ -135,7 +138,7 @@ def _searched(
     key: Key,
     parts: tuple[Array, ...],
     choice: tuple[float, float],
-    noise: float,
+    noise: Array | float,
     arm: str,
     sizes: tuple[int, ...],
     qubits: int,
