@@ -200,7 +200,7 @@ class Circuit:
                 continue
             for repetition in range(item.times):
                 for inner in item.body.walk():
-                    yield _relocate(inner, item.shared, item.start, item.offset(repetition) - item.shared)
+                    yield relocate(inner, item.shared, item.start, item.offset(repetition) - item.shared)
 
 
 def repeat(body: Circuit, times: int, shared: int = 0) -> Circuit:
@@ -227,13 +227,13 @@ def shift(item: Item, by: int) -> Item:
     """The item with its parameters moved by `by` entries."""
     if isinstance(item, Repeat):
         return dataclasses.replace(item, start=item.start + by)
-    return _relocate(item, 0, 0, by)
+    return relocate(item, 0, 0, by)
 
 
-def _relocate(item: Item, shared: int, shared_by: int, other_by: int) -> Item:
+def relocate(item: Item, shared: int, shared_by: int, other_by: int) -> Item:
     """Moves indices below `shared` by one distance, the others by another."""
     if isinstance(item, Conditional):
-        moved = _relocate(item.op, shared, shared_by, other_by)
+        moved = relocate(item.op, shared, shared_by, other_by)
         assert isinstance(moved, Op)
         return dataclasses.replace(item, op=moved)
     if not isinstance(item, Op) or not any(isinstance(a, Angle) for a in item.angles):

@@ -14,7 +14,8 @@ from jax.core import Tracer
 from qgen import check
 from qgen.circuits import operation
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.noise import IDEAL, NoiseModel, channel_terms, measured_paulis, steps
+from qgen.circuits.noise import channel_terms, measured_paulis
+from qgen.circuits.noise_model import IDEAL, NoiseModel, steps
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
 from qgen.circuits.statevector import NORM_TOLERANCE, check_norm

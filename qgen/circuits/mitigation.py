@@ -19,7 +19,7 @@ from qgen import check
 from qgen.circuits import density
 from qgen.circuits.circuit import Circuit, Repeat
 from qgen.circuits.counting import count
-from qgen.circuits.noise import Confusion, NoiseModel
+from qgen.circuits.noise_model import Confusion, NoiseModel
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
 from qgen.resources import Resources, total

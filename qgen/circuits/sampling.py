@@ -18,7 +18,12 @@ from qgen.types import Array, Complex, Float, Int, Key
 
 
 def sample(
-    key: Key, circuit: Circuit, params: Any = (), shots: int = 1024, state: Array | None = None
+    key: Key,
+    circuit: Circuit,
+    params: Any = (),
+    shots: int = 1024,
+    state: Array | None = None,
+    engine: str = "auto",
 ) -> Int[Array, "shots qubits"]:
     """Bit strings measured in the computational basis.
 
@@ -28,6 +33,7 @@ def sample(
         params: as in `apply`.
         shots: how many strings, at least 1.
         state: as in `apply`.
+        engine: as in `apply`; it computes the probabilities.
 
     Returns:
         Zeros and ones, int32 [shots, n]; -1 everywhere where the probabilities are not numbers.
@@ -36,7 +42,7 @@ def sample(
         ValueError: as `apply`, or if `shots` is below 1.
     """
     check.at_least("shots", shots, 1)
-    return unpack(draw(key, probabilities(circuit, params, state=state), shots), circuit.n_qubits)
+    return unpack(draw(key, probabilities(circuit, params, state=state, engine=engine), shots), circuit.n_qubits)
 
 
 def draw(key: Key, density: Float[Array, " strings"], shots: int) -> Int[Array, " shots"]:

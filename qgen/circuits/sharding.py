@@ -23,9 +23,10 @@ from qgen import check
 from qgen.circuits import operation
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.gates import GATES, PAULI
+from qgen.circuits.memory import check_memory
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
-from qgen.circuits.statevector import check_memory, check_norm
+from qgen.circuits.statevector import check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 
@@ -75,7 +76,8 @@ def spread(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
         for leaf in jax.tree.leaves(members):
             if leaf.shape[0] % mesh.size:
                 raise ValueError(f"The batch of {leaf.shape[0]} members must be a multiple of the {mesh.size} devices.")
-        # Nothing is replicated and nothing is exchanged, so there is nothing for the check of replication to find.
+        # Members exchange nothing, and a function may start loops from constants, which jax's check of what varies over
+        # the mesh would refuse.
         spec = P("population")
         run = jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
         return run(*members)

@@ -1,6 +1,6 @@
 """State vectors: what users call. Pure functions of one example, under any jit, grad and vmap of the user's."""
 
-import os
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,17 +12,19 @@ from jax.core import Tracer
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.engine import EXACT, moves, native, xla
+from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
-from qgen.circuits.observables import Observable, check_fits, parities
+from qgen.circuits.memory import check_memory
+from qgen.circuits.observables import Observable, check_fits
 from qgen.circuits.program import Affine, Program
 from qgen.types import Array, Complex, Float
 
 NORM_TOLERANCE = 1e-4
 """How far a given state's norm may be from 1: below single precision's rounding for any register that fits."""
 
-STATES_IN_A_GRADIENT = 8
-"""State vectors that live at one time in a gradient by the adjoint rule; what the check of memory counts."""
+GRAM_BLOCKS = 4
+GRAM_BLOCKS_FROM = 256
+"""A symmetric Gram matrix of at least so many rows is computed in blocks, those below the diagonal by reflection."""
 
 
 def apply(
@@ -41,9 +43,10 @@ def apply(
             much faster than a batch over one concatenated array.
         state: the state before the circuit, complex [2**n]; |0...0> where left out.
         engine: who runs it: "native": the compiled kernel, on CPUs where it is installed; "xla"; "auto" chooses.
-            What needs gradient="autodiff" runs on "xla" whatever is asked for.
-        gradient: "adjoint": reverse mode at a memory of a few states, whatever the depth; "autodiff": jax's own rules,
-            which forward mode and second derivatives need, at a memory that grows with depth; "auto" is "adjoint".
+            Forward mode and second derivatives run on "xla" whatever is asked for.
+        gradient: "adjoint": reverse mode runs the circuit backwards, at a memory of a few states whatever the depth;
+            forward mode and second derivatives follow jax's own rules, at a memory that grows with depth; "autodiff":
+            everything follows jax's own rules, on "xla"; "auto" is "adjoint".
 
     Returns:
         The amplitudes, complex [2**n]; qubit 0 is the most significant bit. complex128 for parameters in double
@@ -119,13 +122,13 @@ def expectation(
     for one in several:
         check_fits(one, circuit.n_qubits)
     if _is_native(circuit.n_qubits, engine, gradient):
-        values = native.expectation(lower(circuit), *_inputs(circuit, params, state), several)
+        values = native.expectation(lower(circuit), *_inputs(circuit, params, state, native.MOST_STATES), several)
     elif all(one.is_diagonal for one in several):
         density = _density(circuit, params, state, engine, gradient)
         values = _diagonal_values(several, density, circuit.n_qubits)
     else:
         x = _evolve(lower(circuit), circuit, params, state, engine, gradient)
-        values = jnp.stack([_value(one, x, circuit.n_qubits) for one in several])
+        values = jnp.stack([jnp.vdot(x, _act(one, x, circuit.n_qubits)) for one in several])
     return values[0] if isinstance(observable, Observable) else values
 
 
@@ -165,13 +168,14 @@ def fidelity(first: Complex[Array, " strings"], second: Complex[Array, " strings
     return jnp.real(overlap) ** 2 + jnp.imag(overlap) ** 2
 
 
-def gram(circuit: Circuit, x: Any, y: Any = None) -> Float[Array, "rows columns"]:
+def gram(circuit: Circuit, x: Any, y: Any = None, engine: str = "auto") -> Float[Array, "rows columns"]:
     """The fidelity kernel |<phi(x_i)|phi(y_j)>|^2.
 
     Args:
         circuit: the feature map; its parameters are the rows.
         x: [N, params].
-        y: [M, params]; x where left out.
+        y: [M, params]; x where left out, at little more than half the work.
+        engine: as in `apply`.
 
     Returns:
         [N, M].
@@ -179,16 +183,24 @@ def gram(circuit: Circuit, x: Any, y: Any = None) -> Float[Array, "rows columns"
     Raises:
         ValueError: if the rows do not fit the circuit.
     """
-    left = _feature_states(circuit, jnp.asarray(x))
-    both = left.reshape(left.shape[0], -1)
-    if y is None:
-        re = jnp.matmul(both, both.T, precision=EXACT)
-        cross = jnp.matmul(left[:, 1], left[:, 0].T, precision=EXACT)
-        return re**2 + (cross - cross.T) ** 2
-    right = _feature_states(circuit, jnp.asarray(y))
-    re = jnp.matmul(both, right.reshape(right.shape[0], -1).T, precision=EXACT)
-    turned = jnp.stack([-right[:, 1], right[:, 0]], 1).reshape(right.shape[0], -1)
-    return re**2 + jnp.matmul(both, turned.T, precision=EXACT) ** 2
+    left = _feature_states(circuit, jnp.asarray(x), engine)
+    if y is not None:
+        return _fidelities(left, _feature_states(circuit, jnp.asarray(y), engine))
+    size = left.shape[0]
+    edges = [size * k // GRAM_BLOCKS for k in range(GRAM_BLOCKS + 1)] if size >= GRAM_BLOCKS_FROM else [0, size]
+    blocks = [left[a:b] for a, b in itertools.pairwise(edges)]
+    upper = {(i, j): _fidelities(p, blocks[j]) for i, p in enumerate(blocks) for j in range(i, len(blocks))}
+    rows = [[upper[i, j] if i <= j else upper[j, i].T for j in range(len(blocks))] for i in range(len(blocks))]
+    return jnp.concatenate([jnp.concatenate(row, 1) for row in rows])
+
+
+def _fidelities(left: Float[Array, "rows 2 dim"], right: Float[Array, "columns 2 dim"]) -> Float[Array, "rows columns"]:
+    """|<left_i|right_j>|^2 from three real products rather than four."""
+    a, b = left[:, 0], left[:, 1]
+    c, d = right[:, 0], right[:, 1]
+    ac, bd = jnp.matmul(a, c.T, precision=EXACT), jnp.matmul(b, d.T, precision=EXACT)
+    cross = jnp.matmul(a + b, (d - c).T, precision=EXACT)  # ad - bc - ac + bd
+    return (ac + bd) ** 2 + (cross + ac - bd) ** 2
 
 
 def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> Complex[Array, "dim dim"]:
@@ -248,39 +260,19 @@ def pieces(circuit: Circuit, params: Any) -> list[Array]:
     return [a for a in arrays if a.shape[0]]
 
 
-def check_memory(n_qubits: int, copies: int, itemsize: int, memories: int = 1) -> None:
-    """Raises ValueError, with what would fit, if so many state vectors exceed this machine's memory, so many times."""
-    available = memories * _memory()
-    needed = copies * 2 ** (n_qubits + 1) * itemsize
-    if needed > available:
-        fits = int(np.log2(available / (2 * copies * itemsize)))
-        raise ValueError(
-            f"A register of {n_qubits} qubits needs {needed / 2**30:.3g} GiB ({copies} state vectors), but there are "
-            f"{available / 2**30:.3g} GiB: at most {fits} qubits fit."
-        )
-
-
-def _memory() -> int:
-    """Bytes of the default device, or of this machine where it is a CPU."""
-    statistics = jax.local_devices()[0].memory_stats()
-    if statistics and "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def _evolve(
     program: Program, circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
 ) -> Float[Array, "2 strings"]:
     """Checks what was given and runs the program: real and imaginary parts."""
     if _is_native(circuit.n_qubits, engine, gradient):
-        return native.evolve(program, *_inputs(circuit, params, state))
-    given, x = _inputs(circuit, params, state)
+        return native.evolve(program, *_inputs(circuit, params, state, native.MOST_STATES))
+    given, x = _inputs(circuit, params, state, xla.MOST_STATES)
     numbers, loops = programs.numbers(program, given)
     if x is None:
         dtype = given[0].dtype if given else jnp.result_type(float)
-        x = jnp.zeros((2, 2**circuit.n_qubits), dtype).at[0, 0].set(1)
+        x = xla.zero_state(circuit.n_qubits, dtype)
     numbers = [a.astype(x.dtype) for a in numbers]
-    *numbers, x = native.vary_alike([*numbers, x])
+    *numbers, x = vary_alike([*numbers, x])
     return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
 
 
@@ -291,8 +283,11 @@ def _is_native(n_qubits: int, engine: str, gradient: str) -> bool:
     return gradient != "autodiff" and native.takes(n_qubits, engine)
 
 
-def _inputs(circuit: Circuit, params: Any, state: Array | None) -> tuple[list[Array], Array | None]:
-    """Checks what was given: the parameters' pieces and the state as real [2, 2**n], in one precision."""
+def _inputs(circuit: Circuit, params: Any, state: Array | None, states: int) -> tuple[list[Array], Array | None]:
+    """Checks what was given: the parameters' pieces and the state as real [2, 2**n], in one precision.
+
+    A state that is given counts twice, with its derivative, beside the `states` that an engine needs.
+    """
     given = pieces(circuit, params)
     dtype = jnp.result_type(*given) if given else jnp.result_type(float)
     x = None
@@ -302,7 +297,7 @@ def _inputs(circuit: Circuit, params: Any, state: Array | None) -> tuple[list[Ar
         check_norm(state)
         dtype = jnp.promote_types(dtype, jnp.finfo(state.dtype).dtype if _is_inexact(state) else dtype)
         x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
-    check_memory(circuit.n_qubits, STATES_IN_A_GRADIENT, jnp.dtype(dtype).itemsize)
+    check_memory(circuit.n_qubits, states + 2 * (state is not None), jnp.dtype(dtype).itemsize)
     return [piece.astype(dtype) for piece in given], x
 
 
@@ -339,58 +334,26 @@ def _density(
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:
     """Expectation values of diagonal observables from the probabilities: [k]."""
-    words = list(dict.fromkeys(word for one in several for word in one.words))
-    signs = Observable(words).masks(n)[1]
-    half = n // 2
-    # Words factor over the halves of the register, so that no table of 2**n signs per word is needed.
-    # The barrier keeps XLA from folding the gradient's table at compile time, which takes seconds.
-    high, low = jax.lax.optimization_barrier(
-        (
-            jnp.asarray(parities([mask >> half for mask in signs], n - half), density.dtype),
-            jnp.asarray(parities([mask & ((1 << half) - 1) for mask in signs], half), density.dtype),
-        )
-    )
-    partial = jnp.matmul(high.T, density.reshape(2 ** (n - half), -1), precision=EXACT)
-    values = jnp.sum(partial * low.T, 1)
-    place = [jnp.asarray([words.index(word) for word in one.words], jnp.int32) for one in several]
+    named = list(dict.fromkeys(word for one in several for word in one.words))
+    values = words.diagonal(Observable(named).masks(n)[1], density, n)
+    place = [jnp.asarray([named.index(word) for word in one.words], jnp.int32) for one in several]
     return jnp.stack(
         [jnp.sum(jnp.asarray(o.coefficients, density.dtype) * values[p]) for o, p in zip(several, place, strict=True)]
     )
 
 
-def _value(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, ""]:
-    return jnp.vdot(x, _act(observable, x, n))
-
-
 def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, "2 strings"]:
-    """O|psi>: words that flip the same bits share one permutation."""
-    flips, signs, ys = observable.masks(n)
-    coefficients = jnp.asarray(observable.coefficients, x.dtype)
-    half = n // 2
-    total = jnp.zeros_like(x)
-    for flip in dict.fromkeys(flips):
-        moved = moves.permute(Affine(tuple(1 << (n - 1 - q) for q in range(n)), flip), x, n, False)
-        for odd in (0, 1):
-            chosen = [k for k in range(len(flips)) if flips[k] == flip and ys[k] % 2 == odd]
-            if not chosen:
-                continue
-            # On the way from b to b ^ flip the signs are read before the flip: i^ys (-1)^(b & signs).
-            high = parities([signs[k] >> half for k in chosen], n - half)
-            low = parities([signs[k] & ((1 << half) - 1) for k in chosen], half)
-            turn = np.array([(-1.0) ** ((ys[k] - odd) // 2 + (signs[k] & flip).bit_count()) for k in chosen])
-            weights = coefficients[jnp.asarray(chosen)] * jnp.asarray(turn, x.dtype)
-            scale = jnp.matmul(jnp.asarray(high, x.dtype) * weights[None, :], jnp.asarray(low.T, x.dtype))
-            term = moved * scale.reshape(1, -1)
-            total = total + (jnp.stack([-term[1], term[0]]) if odd else term)
-    return total
+    """O|psi>."""
+    flips, signs, _ = observable.masks(n)
+    return words.act(flips, signs, jnp.asarray(observable.coefficients, x.dtype), x, n)
 
 
-def _feature_states(circuit: Circuit, rows: Array) -> Float[Array, "rows 2 strings"]:
+def _feature_states(circuit: Circuit, rows: Array, engine: str) -> Float[Array, "rows 2 strings"]:
     if rows.ndim != 2:
         raise ValueError(f"Argument `x` must have shape (rows, {circuit.n_params}), but has shape {rows.shape}.")
     program = lower(circuit)
     check_memory(circuit.n_qubits, rows.shape[0], jnp.result_type(rows, jnp.float32).itemsize)
-    return jax.vmap(lambda row: _evolve(program, circuit, row, None, "auto", "auto"))(rows)
+    return jax.vmap(lambda row: _evolve(program, circuit, row, None, engine, "auto"))(rows)
 
 
 def _qubits(name: str, state: Array) -> int:

@@ -1,7 +1,10 @@
 """The compiled engine on every instruction set against PennyLane's default.qubit and closed forms."""
 
+import dataclasses
 import functools
 import logging
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,9 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from qgen import circuits as qc
-from qgen.circuits.engine import native
+from qgen.circuits import memory, statevector
+from qgen.circuits.engine import derivatives, native
+from qgen.circuits.engine.encoding import encode
 from qgen.circuits.lowering import lower
 from qgen.circuits.observables import Observable, z_sum
 from tests.circuits import oracle
@@ -252,10 +257,58 @@ def test_scan_and_shard_map():
     np.testing.assert_allclose(spread(start), expected, rtol=0, atol=BATCH_ATOL["float32"])
 
 
-def test_second_derivatives_run_on_xla():
-    circuit = qc.Circuit(2, (qc.gate("ry", 0, qc.Angle(0)), qc.gate("cx", (0, 1))))
-    hessian = jax.hessian(lambda p: qc.expectation(circuit, p, qc.z(1), engine="native", gradient="autodiff"))
-    np.testing.assert_allclose(hessian(jnp.asarray([0.7])), [[-np.cos(0.7)]], rtol=0, atol=ATOL["float32"])
+@pytest.mark.parametrize("engine", ["xla", "native"])
+def test_a_gram_matrix_in_blocks(engine, monkeypatch):
+    monkeypatch.setattr(statevector, "GRAM_BLOCKS_FROM", 0)
+    rng = np.random.default_rng(8)
+    circuit = qc.encodings.angle(3) + qc.Circuit(3, (qc.gate("cx", (0, 1)), qc.gate("rxx", (1, 2), qc.Angle(0))))
+    x, y = rng.uniform(-2, 2, (11, circuit.n_params)), rng.uniform(-2, 2, (5, circuit.n_params))
+    left, right = (np.array([oracle.pennylane_state(circuit, row) for row in rows]) for rows in (x, y))
+    found = qc.gram(circuit, x, engine=engine), qc.gram(circuit, x, y, engine=engine)
+    np.testing.assert_allclose(found[0], abs(left.conj() @ left.T) ** 2, rtol=0, atol=ATOL["float32"])
+    np.testing.assert_allclose(found[1], abs(left.conj() @ right.T) ** 2, rtol=0, atol=ATOL["float32"])
+
+
+def test_samples_from_the_kernels_state():
+    circuit, shots = qc.ansatz.hardware_efficient(3, 2), 20_000
+    params = np.random.default_rng(9).uniform(-2, 2, circuit.n_params)
+    drawn = [qc.sample(jax.random.key(k), circuit, params, shots, engine="native") for k in (1, 1, 2)]
+    counts = np.bincount(np.asarray(drawn[0]) @ [4, 2, 1], minlength=8)
+    expected = shots * abs(oracle.pennylane_state(circuit, params)) ** 2
+    assert np.all(abs(counts - expected) < 5 * np.sqrt(expected + 1))
+    np.testing.assert_array_equal(drawn[1], drawn[0])
+    assert np.any(np.asarray(drawn[2]) != np.asarray(drawn[0]))
+
+
+def test_each_engine_counts_the_states_that_it_needs(monkeypatch):
+    circuit = qc.ansatz.hardware_efficient(4, 1)
+    params, state = jnp.ones(circuit.n_params, jnp.float32), jnp.zeros(16).at[3].set(1)
+    monkeypatch.setattr(memory, "_memory", lambda: 7 * 2 * 16 * 4)
+    qc.expectation(circuit, params, qc.z(0), engine="native")
+    for options in ({"engine": "xla"}, {"engine": "native", "state": state}):
+        with pytest.raises(ValueError, match=r"4 qubits needs .* \(8 state vectors\)"):
+            qc.expectation(circuit, params, qc.z(0), **options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process like this")
+def test_too_little_memory_is_an_error_and_no_crash():
+    """The process may have 200 MB more than it has; the kernel needs four states of 128 MiB."""
+    script = """
+import resource
+import jax, jax.numpy as jnp
+from qgen import circuits as qc
+circuit = qc.ansatz.hardware_efficient(24, 1)
+run = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, qc.z(0), engine="native"))).lower(jnp.ones(48)).compile()
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20, -1))
+try:
+    jax.block_until_ready(run(jnp.ones(48)))
+except jax.errors.JaxRuntimeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "RESOURCE_EXHAUSTED: qgen: there is not enough memory" in done.stdout
 
 
 def test_the_choice_of_engine(monkeypatch):
@@ -294,12 +347,21 @@ def test_a_kernel_for_no_processor(monkeypatch, tmp_path, caplog):
     assert "is not built for this processor" in caplog.text
 
 
+def rule_of(circuit, n_params, flips, signs):
+    program = lower(circuit)
+    return native._Values(encode(program, n_params, flips, signs, native.instruction_set()), program, flips, signs)
+
+
+def damaged(rule, code):
+    return dataclasses.replace(rule, kernel=rule.kernel._replace(code=code.tobytes()))
+
+
 def broken(change):
     """A kernel whose code was changed behind the encoder's back."""
     circuit = qc.Circuit(5, (qc.gate("ry", 1, qc.Angle(0)), qc.gate("cx", (0, 1)), qc.gate("rz", 2, qc.Angle(1))))
-    kernel = native._kernel(lower(circuit), 2, (0,), (1,))
-    code = list(np.frombuffer(kernel.code, np.int64))
-    return kernel._replace(code=np.array(change(code), np.int64).tobytes())
+    rule = rule_of(circuit, 2, (0,), (1,))
+    code = list(np.frombuffer(rule.kernel.code, np.int64))
+    return damaged(rule, np.array(change(code), np.int64))
 
 
 @pytest.mark.parametrize(
@@ -315,28 +377,28 @@ def broken(change):
     ],
 )
 def test_the_kernel_refuses_what_it_cannot_read(change, message):
-    kernel = broken(change)
+    rule = broken(change)
     operands = [jnp.zeros(2, jnp.float32), jnp.zeros((2, 0), jnp.float32), jnp.ones((1, 1), jnp.float32)]
     with pytest.raises(Exception, match=f"qgen: .*({message})"):
-        jax.block_until_ready(jax.jit(lambda *x: native._values(kernel, *x))(*operands))
+        jax.block_until_ready(jax.jit(rule.value)(*operands))
 
 
 def test_any_change_of_a_program_is_survived():
     """Random damage is refused or harmless: the kernel checks every number that it reads."""
     rng = np.random.default_rng(2)
     circuit, _ = random_circuit(3)
-    kernel = native._kernel(lower(circuit), N_PARAMS, (0, 5), (1, 6))
-    code = np.frombuffer(kernel.code, np.int64)
+    rule = rule_of(circuit, N_PARAMS, (0, 5), (1, 6))
+    code = np.frombuffer(rule.kernel.code, np.int64)
     operands = [jnp.ones(N_PARAMS, jnp.float32), jnp.zeros((2, 0), jnp.float32), jnp.ones((1, 2), jnp.float32)]
 
-    def gradient(damaged, params):
-        return jax.grad(lambda p: native._values(damaged, p, *operands[1:])[0])(params)
+    def gradient(rule, params):
+        return jax.grad(lambda p: derivatives.evaluate(rule, (p, *operands[1:]))[0][0])(params)
 
     refused = 0
     for _ in range(30):
-        damaged = code.copy()
-        damaged[rng.integers(4, len(code))] = rng.choice([-1, 0, 1, 2, 3, 7, 64, 1 << 20, 1 << 62])
-        run = jax.jit(functools.partial(gradient, kernel._replace(code=damaged.tobytes())))
+        changed = code.copy()
+        changed[rng.integers(4, len(code))] = rng.choice([-1, 0, 1, 2, 3, 7, 64, 1 << 20, 1 << 62])
+        run = jax.jit(functools.partial(gradient, damaged(rule, changed)))
         try:
             jax.block_until_ready(run(operands[0]))
         except jax.errors.JaxRuntimeError as error:

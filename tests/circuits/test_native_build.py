@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import types
@@ -116,4 +117,17 @@ def test_random_programs_under_the_sanitisers(compiler, sanitiser, flags, tmp_pa
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     done = subprocess.run([str(made)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "0 failed\n"), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_random_programs_on_aarch64(tmp_path):
+    """Where Debian's g++-aarch64-linux-gnu and qemu-user are installed."""
+    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None:
+        pytest.skip("there is no cross compiler or no emulator for aarch64")
+    made = tmp_path / "check"
+    command = [compiler, "-std=c++17", "-O2", "-static", "-pthread", "-I", str(SOURCES), str(CHECKS / "check.cpp")]
+    subprocess.run([*command, "-o", str(made)], check=True)
+    done = subprocess.run([emulator, str(made)], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "0 failed\n"), done.stdout + done.stderr

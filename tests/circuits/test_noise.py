@@ -11,6 +11,7 @@ import scipy.linalg
 
 from qgen import circuits as qc
 from qgen.circuits import noise
+from qgen.circuits.engine import native
 from qgen.circuits.noise import CHANNELS, Channel, NoiseModel
 
 DOUBLE = 1e-12
@@ -255,6 +256,77 @@ def test_trajectories_are_unbiased_with_unbiased_gradients(key):
                 ends.append(sum(mixed(*at)))
             exact = (ends[0] - ends[1]) / (2 * step)
             assert abs(found[:, k].mean() - exact) < SIGMAS * found[:, k].std() / math.sqrt(n) + 1e-6
+
+
+PAULI_MODEL = NoiseModel(
+    after_1q=(Channel("pauli", (0.05, 0.11, 0.2)), Channel("bit_flip", (0.13,))),
+    after_2q=(Channel("depolarising_2q", (0.3,)), Channel("bit_phase_flip", (0.09,))),
+    idle=(Channel("phase_flip", (0.17,)),),
+    readout=((0.97, 0.08), (0.03, 0.92)),
+)
+
+
+def mixed_paulis(params, s):
+    """The values of `BODY` twice under PAULI_MODEL's channels, by PennyLane."""
+    model = dict(zip(("pauli", "bit", "two", "both", "idle"), (s[:3], s[3], s[4], s[5], s[6]), strict=True))
+    paulis = [np.eye(2), qml.X.compute_matrix(), qml.Y.compute_matrix(), qml.Z.compute_matrix()]
+    single = [math.sqrt(w) * m for w, m in zip((1 - sum(model["pauli"]), *model["pauli"]), paulis, strict=True)]
+    pairs = [np.kron(a, b) for a in paulis for b in paulis]
+    two = [math.sqrt(1 - model["two"]) * pairs[0]] + [math.sqrt(model["two"] / 15) * pair for pair in pairs[1:]]
+
+    @qml.qnode(qml.device("default.mixed", wires=2))
+    def circuit():
+        for row in np.reshape(params, (2, 3)):
+            qml.RY(row[0], 0)
+            qml.RX(row[1], 1)
+            for wire in (0, 1):
+                qml.QubitChannel(single, wire)
+                qml.BitFlip(model["bit"], wire)
+            qml.CRY(row[2], (1, 0))
+            qml.QubitChannel(two, (1, 0))
+            for wire in (1, 0):
+                qml.QubitChannel([math.sqrt(1 - model["both"]) * paulis[0], math.sqrt(model["both"]) * paulis[2]], wire)
+        # A layer of its own: one gate on wire 0, while wire 1 rests.
+        qml.RY(0.4, 0)
+        qml.QubitChannel(single, 0)
+        qml.BitFlip(model["bit"], 0)
+        qml.PhaseFlip(model["idle"], 1)
+        return qml.density_matrix([0, 1])
+
+    rho = np.asarray(circuit())
+    p10, p01 = PAULI_MODEL.readout[1][0], PAULI_MODEL.readout[0][1]
+    read = [np.eye(2)] + [(1 - p10 - p01) * pauli + (p01 - p10) * np.eye(2) for pauli in paulis[1:]]
+    return [np.trace(rho @ np.kron(read[3], read[0])).real, np.trace(rho @ np.kron(read[1], read[2])).real]
+
+
+@pytest.mark.skipif(native._best() is None, reason="the compiled engine is not installed (no C++ compiler)")
+def test_trajectories_through_the_kernel_are_unbiased_with_unbiased_gradients(key):
+    """Values, and slopes along one direction of the parameters and one of the strengths, from the same trajectories."""
+    circuit, n = qc.repeat(BODY, 2) + qc.Circuit(2, (qc.gate("ry", 0, 0.4),)), 4000
+    strengths = PAULI_MODEL.strengths
+    along, across = np.random.default_rng(4).normal(size=6), np.array([0.1, -0.2, 0.3, 0.2, -0.1, 0.3, 0.2])
+
+    def run(k, h):
+        p, s = PARAMS + h[0] * along, strengths + h[1] * across
+        return noise.trajectories(k, circuit, p, PAULI_MODEL, OBSERVABLES, 1, strengths=s, engine="native")[0]
+
+    keys = jax.random.split(key, n)
+    values = np.asarray(jax.jit(jax.vmap(run, (0, None)))(keys, jnp.zeros(2)))
+    slopes = jax.jit(jax.vmap(jax.grad(lambda k, h: run(k, h).sum(), 1), (0, None)))(keys, jnp.zeros(2))
+    expected = mixed_paulis(PARAMS, strengths)
+    assert (abs(values.mean(0) - expected) < SIGMAS * values.std(0) / math.sqrt(n)).all()
+    step = 1e-5
+    for k, found in enumerate(np.asarray(slopes).T):
+        ends = [
+            sum(mixed_paulis(PARAMS + h * (k == 0) * along, strengths + h * (k == 1) * across)) for h in (step, -step)
+        ]
+        assert abs(found.mean() - (ends[0] - ends[1]) / (2 * step)) < SIGMAS * found.std() / math.sqrt(n)
+
+
+@pytest.mark.skipif(native._best() is None, reason="the compiled engine is not installed (no C++ compiler)")
+def test_the_kernel_refuses_trajectories_that_depend_on_the_state(key):
+    with pytest.raises(ValueError, match="channels that mix Pauli words"):
+        noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, engine="native")
 
 
 def test_trajectories_refuse_bad_input(key):

@@ -6,7 +6,8 @@ import scipy.linalg
 
 from qgen import circuits as qc
 from qgen.circuits import program as pr
-from qgen.circuits.lowering import euler, lower
+from qgen.circuits.gate_rules import euler
+from qgen.circuits.lowering import lower
 from tests.circuits import oracle
 
 ATOL = 5e-6

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,8 @@ import pytest
 import scipy.stats
 
 from qgen import circuits as qc
-from qgen.circuits import statevector
+from qgen.circuits import memory, statevector
+from qgen.circuits.engine import native, xla
 from tests.circuits import oracle
 
 ATOL = 5e-6
@@ -178,13 +181,96 @@ def test_a_state_that_is_given_gets_a_gradient():
     )
 
 
-@pytest.mark.parametrize("engine", ["xla", "auto"])
-@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
-def test_a_second_derivative_of_the_adjoint_rule_says_what_to_choose(engine, outer):
-    circuit, params = circuit_and_params()
-    value = lambda p: qc.expectation(circuit, p, qc.z(1), engine=engine, gradient="adjoint")  # noqa: E731
-    with pytest.raises(ValueError, match='must be "autodiff" for second derivatives'):
-        outer(jax.grad(value))(jnp.asarray(params))
+def one_observable(p, engine):
+    return qc.expectation(WIRE, p, qc.z(0), engine=engine)[None]
+
+
+def two_observables(p, engine):
+    return qc.expectation(WIRE, p, [qc.z(0), qc.pauli("X", 0)], engine=engine)
+
+
+def of_the_state(p, engine):
+    psi = qc.apply(WIRE, p, engine=engine)
+    return jnp.stack([jnp.abs(psi[0]) ** 2 - jnp.abs(psi[1]) ** 2, 2 * jnp.real(psi[0].conj() * psi[1])])
+
+
+WIRE = qc.Circuit(1, (qc.gate("rx", 0, qc.Angle(0)), qc.gate("ry", 0, qc.Angle(1))))
+
+
+def second_order(f):
+    return jax.jacrev(jax.jacrev(f))
+
+
+@pytest.mark.parametrize("engine", ["xla", "native"])
+@pytest.mark.parametrize(
+    "value, order", [(one_observable, jax.hessian), (two_observables, second_order), (of_the_state, jax.hessian)]
+)
+def test_forward_mode_and_second_order_without_choosing(engine, value, order):
+    """<Z> = cos a cos b and <X> = cos a sin b after RX(a) RY(b): their derivatives, batched inside and outside."""
+    if engine == "native" and native._best() is None:
+        pytest.skip("the compiled engine is not installed (no C++ compiler)")
+    points, moves = np.array([[0.4, -1.1], [2.1, 0.3], [-0.7, 1.9]]), np.array([[0.3, 0.8], [-1.2, 0.5], [0.9, -0.4]])
+    f = functools.partial(value, engine=engine)
+
+    def everything(p, t):
+        second = jax.vmap(order(f))(p)
+        pushed = jax.jvp(jax.vmap(f), (p,), (t,))[1], jax.vmap(lambda q, r: jax.linearize(f, q)[1](r))(p, t)
+        shared = jax.grad(lambda q: jnp.sum(jax.vmap(lambda r: f(q + r))(p)))(jnp.zeros(2))
+        return second, *pushed, shared
+
+    with jax.enable_x64(True):
+        second, along, linear, shared = jax.jit(everything)(jnp.asarray(points), jnp.asarray(moves))
+    a, b = points.T
+    z, x = np.cos(a) * np.cos(b), np.cos(a) * np.sin(b)
+    dz, dx = np.stack([-np.sin(a) * np.cos(b), -x], 1), np.stack([-np.sin(a) * np.sin(b), z], 1)
+    expected = [np.array([[-z, np.sin(a) * np.sin(b)], [np.sin(a) * np.sin(b), -z]])]
+    expected += [np.array([[-x, -np.sin(a) * np.cos(b)], [-np.sin(a) * np.cos(b), -x]])]
+    count = second.shape[1]
+    np.testing.assert_allclose(second, np.array(expected[:count]).transpose(3, 0, 1, 2), rtol=0, atol=1e-12)
+    first = np.stack([dz, dx][:count], 1)
+    np.testing.assert_allclose(along, np.einsum("koi,ki->ko", first, moves), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(linear, along, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(shared, first.sum((0, 1)), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_batch_that_shares_weights_sums_their_derivatives(times, monkeypatch):
+    """In chunks of which the last is not full: the gradients of the weights, of the data and of a state all share."""
+    monkeypatch.setattr(xla, "CHUNK_FROM", 0)
+    monkeypatch.setattr(xla, "CHUNK_BYTES", 0)
+    n, size = 4, 19
+    circuit = qc.repeat(qc.encodings.angle(n, "rx") + qc.ansatz.hardware_efficient(n, 1), times, shared=n)
+    circuit += qc.Circuit(n, (qc.gate("rzz", (0, 3), qc.Angle(circuit.n_params)), qc.gate("ccx", (0, 1, 2))))
+    rng, observable = np.random.default_rng(11), qc.pauli("ZX", (0, 2))
+    w, x = rng.uniform(-2, 2, circuit.n_params - n), rng.uniform(-1, 1, (size, n))
+    scale, start = rng.normal(size=size), oracle.random_state(rng, n)
+    matrix = oracle.dense(observable, n)
+
+    def loss(w, x, re):
+        run = lambda row: qc.expectation(circuit, (row, w), observable, state=re + 1j * start.imag, engine="xla")  # noqa: E731
+        return jnp.sum(jnp.asarray(scale) * jax.vmap(run)(x))
+
+    def exact(w, x, re):
+        states = [oracle.pennylane_state(circuit, np.append(row, w), re + 1j * start.imag) for row in x]
+        return sum(s * np.vdot(psi, matrix @ psi).real for s, psi in zip(scale, states, strict=True))
+
+    point = (w, x, start.real)
+    with jax.enable_x64(True):
+        found = jax.jit(jax.grad(loss, (0, 1, 2)))(*(jnp.asarray(v) for v in point))
+    for k, gradient in enumerate(found):
+        direction = rng.normal(size=point[k].shape)
+        slope = oracle.slope(lambda v, k=k: exact(*point[:k], v, *point[k + 1 :]), point[k], direction)
+        np.testing.assert_allclose(np.sum(np.asarray(gradient) * direction), slope, rtol=0, atol=1e-6)
+
+
+def test_a_containers_memory_limit_counts(monkeypatch, tmp_path):
+    machine = memory._memory()
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._memory() >= machine
+    (tmp_path / "memory.max").write_text("1000000\n")
+    with pytest.raises(ValueError, match="at most 13 qubits fit"):
+        memory.check_memory(20, 8, 4)
 
 
 def test_nan_parameters_surface():

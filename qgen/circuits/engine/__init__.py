@@ -6,6 +6,7 @@ CPUs, and real layers act on both parts alike.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,19 +40,9 @@ def settle(a: Array) -> Array:
     return jnp.matmul(jnp.eye(size, dtype=a.dtype), a.reshape(size, -1), precision=EXACT).reshape(a.shape)
 
 
-@jax.custom_jvp
-def first_order(arrays: Any) -> Any:
-    """The same arrays; refuses to be differentiated again, where the adjoint rule and the compiled kernel cannot be.
-
-    Raises:
-        ValueError: under a second derivative.
-    """
-    return arrays
-
-
-@first_order.defjvp
-def _no_second_order(primals: tuple, tangents: tuple) -> Any:
-    del primals, tangents
-    raise ValueError(
-        'Argument `gradient` must be "autodiff" for second derivatives, but is the adjoint rule: it is of first order.'
-    )
+def vary_alike(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays, inside a `jax.shard_map` all varying over the same of its axes: what calls and loops require."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return list(arrays)
+    zero = jnp.zeros_like(sum(array.reshape(-1)[0] for array in arrays if array.size))
+    return [array + zero for array in arrays]

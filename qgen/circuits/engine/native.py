@@ -5,22 +5,26 @@ this processor has is loaded at first use. Where it is missing, everything runs 
 """
 
 import ctypes
+import dataclasses
 import functools
 import hashlib
 import logging
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
-from qgen.circuits.engine import first_order
+from qgen.circuits import program as programs
+from qgen.circuits.engine import EXACT, derivatives, vary_alike, words, xla
+from qgen.circuits.engine.derivatives import Arrays
+from qgen.circuits.engine.encoding import Kernel, encode
 from qgen.circuits.observables import Observable
-from qgen.circuits.program import Affine, Dense, Flip, Loop, Phases, Program, Stage, Sum, Table, Turns, trim
+from qgen.circuits.program import Affine, Program, trim
 from qgen.types import Array
 
 FOLDER = pathlib.Path(__file__).parents[1] / "native"
@@ -34,8 +38,10 @@ FORCE = "QGEN_NATIVE"
 
 MAX_QUBITS = 30
 
-_FORMAT = 1
-_KINDS: dict[type, int] = {Turns: 1, Phases: 2, Affine: 3, Flip: 4, Table: 5, Dense: 6, Loop: 7}
+MOST_STATES = 6
+"""State vectors that live at one time in a gradient: psi, lambda, a spare one, half of one for tables, and up to two of
+tables of phases; what the check of memory counts."""
+
 _STATE, _STATE_BACK, _VALUES, _VALUE_AND_GRAD, _VALUES_STATE, _VALUES_BACK = range(6)
 
 
@@ -117,26 +123,6 @@ def takes(n_qubits: int, engine: str) -> bool:
     return runs
 
 
-class Kernel(NamedTuple):
-    """A program as the kernel reads it; hashable, so that it can be a static argument.
-
-    Attributes:
-        n_qubits: the width of the register.
-        n_params: the length of the parameter vector.
-        code: the stages, int64 as bytes.
-        reals: the stages' numbers, float64 as bytes.
-        n_words: how many Pauli words it measures.
-        name: the instruction set.
-    """
-
-    n_qubits: int
-    n_params: int
-    code: bytes
-    reals: bytes
-    n_words: int
-    name: str
-
-
 def evolve(program: Program, pieces: Sequence[Array], start: Array | None) -> Array:
     """The state after the program.
 
@@ -148,8 +134,9 @@ def evolve(program: Program, pieces: Sequence[Array], start: Array | None) -> Ar
     Returns:
         Real [2, 2**n].
     """
-    params, start = _operands(pieces, start)
-    return _state(_kernel(program, params.shape[0], (), ()), *vary_alike([params, start]))
+    inputs = vary_alike(_operands(pieces, start))
+    kernel = encode(program, inputs[0].shape[0], (), (), _chosen())
+    return derivatives.evaluate(_State(kernel, program), tuple(inputs))[0]
 
 
 def expectation(
@@ -173,8 +160,18 @@ def expectation(
         else:
             scaled = jnp.asarray(one.coefficients, params.dtype) * jnp.asarray(turn[place], params.dtype)
             rows.append(jnp.zeros(len(words), params.dtype).at[place].add(scaled))
-    operands = vary_alike([params, start, jnp.stack(rows)])
-    return _values(_kernel(program, params.shape[0], tuple(flips), tuple(signs)), *operands)
+    inputs = vary_alike([params, start, jnp.stack(rows)])
+    masks = tuple(flips), tuple(signs)
+    kernel = encode(program, params.shape[0], *masks, _chosen())
+    return derivatives.evaluate(_Values(kernel, program, *masks), tuple(inputs))[0]
+
+
+def _chosen() -> str:
+    """The instruction set to use."""
+    name = instruction_set()
+    if name is None:
+        raise ValueError('Engine "native" is not installed: it needs a C++ compiler at installation.')
+    return name
 
 
 def _operands(pieces: Sequence[Array], start: Array | None) -> tuple[Array, Array]:
@@ -218,116 +215,78 @@ def _call(kernel: Kernel, mode: int, results: Sequence[tuple[int, ...]], *operan
     return vary_alike([*found, operands[0]])[:-1]
 
 
-def vary_alike(arrays: list[Array]) -> list[Array]:
-    """The arrays, inside a `jax.shard_map` all varying over the same of its axes: what calls and loops require."""
-    if not jax.sharding.get_abstract_mesh().manual_axes:
-        return arrays
-    zero = jnp.zeros_like(sum(array.reshape(-1)[0] for array in arrays if array.size))
-    return [array + zero for array in arrays]
+@dataclasses.dataclass(frozen=True)
+class _State:
+    """Parameters and a state to the state after a program (see `derivatives.Rule`)."""
+
+    kernel: Kernel
+    program: Program
+    sums: ClassVar[bool] = False
+
+    def value(self, params: Array, start: Array) -> Arrays:
+        return tuple(_call(self.kernel, _STATE, [(2, 2**self.kernel.n_qubits)], params, start))
+
+    def forward(self, params: Array, start: Array) -> tuple[Arrays, Arrays]:
+        return self.value(params, start), ()
+
+    def backward(self, inputs: Arrays, results: Arrays, kept: Arrays, cotangents: Arrays, shared: Any) -> Arrays:
+        params, start = inputs
+        shapes = [params.shape, start.shape]
+        return tuple(_call(self.kernel, _STATE_BACK, shapes, params, results[0], cotangents[0]))
+
+    def plain(self, params: Array, start: Array) -> Arrays:
+        return (_plain_state(self.program, params, start),)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _state(kernel: Kernel, params: Array, start: Array) -> Array:
-    return _call(kernel, _STATE, [(2, 2**kernel.n_qubits)], params, start)[0]
+@dataclasses.dataclass(frozen=True)
+class _Values:
+    """Parameters, a state and coefficients [observables, words] to expectation values [observables]."""
 
+    kernel: Kernel
+    program: Program
+    flips: tuple[int, ...]
+    signs: tuple[int, ...]
+    sums: ClassVar[bool] = False
 
-def _state_forward(kernel: Kernel, params: Array, start: Array) -> Any:
-    params, start = first_order((params, start))
-    psi = _state(kernel, params, start)
-    return psi, (params, start.shape, psi)
+    def value(self, params: Array, start: Array, coefficients: Array) -> Arrays:
+        shapes = [(coefficients.shape[0],), (len(self.flips),)]
+        return (_call(self.kernel, _VALUES, shapes, params, start, coefficients)[0],)
 
-
-def _state_backward(kernel: Kernel, kept: Any, lam: Array) -> Any:
-    params, shape, psi = kept
-    return tuple(_call(kernel, _STATE_BACK, [params.shape, shape], params, psi, lam))
-
-
-_state.defvjp(_state_forward, _state_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _values(kernel: Kernel, params: Array, start: Array, coefficients: Array) -> Array:
-    return _call(kernel, _VALUES, [(coefficients.shape[0],), (kernel.n_words,)], params, start, coefficients)[0]
-
-
-def _values_forward(kernel: Kernel, params: Array, start: Array, coefficients: Array) -> Any:
-    params, start, coefficients = first_order((params, start, coefficients))
-    k = coefficients.shape[0]
-    shapes: list[tuple[int, ...]] = [(k,), (kernel.n_words,)]
-    if k == 1:  # the gradient is a multiple of the cotangent: it is found at once, and no state is kept
-        shapes += [params.shape, start.shape]
-        values, words, *grads = _call(kernel, _VALUE_AND_GRAD, shapes, params, start, coefficients)
-        return values, (words, grads)
-    shapes.append((2, 2**kernel.n_qubits))
-    values, words, psi = _call(kernel, _VALUES_STATE, shapes, params, start, coefficients)
-    return values, (words, params, start.shape, coefficients, psi)
-
-
-def _values_backward(kernel: Kernel, kept: Any, cotangents: Array) -> Any:
-    words = cotangents[:, None] * kept[0][None, :]
-    if len(kept) == 2:
-        return *(g * cotangents.reshape((1,) * g.ndim) for g in kept[1]), words
-    _, params, shape, coefficients, psi = kept
-    grads = _call(kernel, _VALUES_BACK, [params.shape, shape], params, psi, coefficients, cotangents)
-    return *grads, words
-
-
-_values.defvjp(_values_forward, _values_backward)
-
-
-# Encoding
-
-
-@functools.lru_cache(maxsize=512)
-def _encode(program: Program, n_params: int, flips: tuple[int, ...], signs: tuple[int, ...]) -> tuple[bytes, bytes]:
-    code: list[int] = [_FORMAT, program.n_qubits, n_params, len(flips)]
-    for flip, sign in zip(flips, signs, strict=True):
-        code += [flip, sign]
-    reals = [float(_FORMAT)]
-    _stages(program.stages, program.n_qubits, code, reals)
-    return np.array(code, np.int64).tobytes(), np.array(reals, np.float64).tobytes()
-
-
-def _kernel(program: Program, n_params: int, flips: tuple[int, ...], signs: tuple[int, ...]) -> Kernel:
-    code, reals = _encode(program, n_params, flips, signs)
-    name = instruction_set()
-    if name is None:
-        raise ValueError('Engine "native" is not installed: it needs a C++ compiler at installation.')
-    return Kernel(program.n_qubits, n_params, code, reals, len(flips), name)
-
-
-def _stages(stages: Sequence[Stage], n: int, code: list[int], reals: list[float]) -> None:
-    code.append(len(stages))
-    for stage in stages:
-        code.append(_KINDS[type(stage)])
-        if isinstance(stage, Loop):
-            code += [stage.times, stage.shared, stage.advancing, stage.start, int(stage.backwards)]
-            _stages(stage.body, n, code, reals)
-        elif isinstance(stage, Turns):
-            code.append(len(stage.qubits))
-            for qubit, flip, slot in zip(stage.qubits, stage.flips, stage.slots, strict=True):
-                code += [n - 1 - qubit, int(flip)]
-                _slot(slot, code, reals)
-        elif isinstance(stage, Phases):
-            code.append(len(stage.slots))
-            for slot in stage.slots:
-                _slot(slot, code, reals)
-            code.append(len(stage.parity))
-            for row in zip(stage.parity, stage.ones, stage.source, stage.weight, strict=True):
-                code += row[:3]
-                reals.append(row[3])
-        elif isinstance(stage, Affine):
-            code += [*reversed(stage.columns), stage.shift]
-        elif isinstance(stage, Flip):
-            code += [stage.controls, stage.target]
+    def forward(self, params: Array, start: Array, coefficients: Array) -> tuple[Arrays, Arrays]:
+        k = coefficients.shape[0]
+        shapes: list[tuple[int, ...]] = [(k,), (len(self.flips),)]
+        if k == 1:  # the gradient is a multiple of the cotangent: it is found at once, and no state is kept
+            shapes += [params.shape, start.shape]
+            mode = _VALUE_AND_GRAD
         else:
-            code += [len(stage.wires), *(n - 1 - wire for wire in stage.wires)]
-            reals += np.frombuffer(stage.data, np.float64).tolist()
+            shapes.append((2, 2**self.kernel.n_qubits))
+            mode = _VALUES_STATE
+        values, *kept = _call(self.kernel, mode, shapes, params, start, coefficients)
+        return (values,), tuple(kept)
+
+    def backward(self, inputs: Arrays, results: Arrays, kept: Arrays, cotangents: Arrays, shared: Any) -> Arrays:
+        (weights,) = cotangents
+        words = weights[:, None] * kept[0][None, :]
+        if weights.shape[0] == 1:
+            return *(g * weights.reshape((1,) * g.ndim) for g in kept[1:]), words
+        params, start, coefficients = inputs
+        shapes = [params.shape, start.shape]
+        return *_call(self.kernel, _VALUES_BACK, shapes, params, kept[1], coefficients, weights), words
+
+    def plain(self, params: Array, start: Array, coefficients: Array) -> Arrays:
+        n = self.program.n_qubits
+        x = _plain_state(self.program, params, start)
+        if not any(self.flips):
+            values = words.diagonal(self.signs, x[0] ** 2 + x[1] ** 2, n)
+            return (jnp.matmul(coefficients, values, precision=EXACT),)
+        acted = [words.act(self.flips, self.signs, row, x, n) for row in coefficients]
+        return (jnp.stack([jnp.vdot(x, y) for y in acted]),)
 
 
-def _slot(slot: Sum, code: list[int], reals: list[float]) -> None:
-    reals.append(slot.const)
-    code.append(len(slot.terms))
-    for index, scale in slot.terms:
-        code.append(index)
-        reals.append(scale)
+def _plain_state(program: Program, params: Array, start: Array) -> Array:
+    """The state after a program by the plain engine, in operations that jax differentiates."""
+    if not start.shape[1]:
+        start = xla.zero_state(program.n_qubits, params.dtype)
+    numbers, loops = programs.numbers(program, [params])
+    *numbers, start = vary_alike([*numbers, start])
+    return xla.evolve(program, numbers, loops, start, "autodiff")

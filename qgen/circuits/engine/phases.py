@@ -194,10 +194,19 @@ def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own:
     return jnp.stack([re * c - im * s, re * s + im * c], 2 if batched else 0).reshape(x.shape)
 
 
-def gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, batched: bool) -> Array:
-    """Derivatives with respect to the sources, from both states after (or before) the stage: [slots] or [slots, B]."""
+def gradient(
+    stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, batched: bool, summed: bool = False
+) -> Array:
+    """Derivatives with respect to the sources, from both states after (or before) the stage: [slots] or [slots, B].
+
+    With `summed` those of a batch are summed, [slots].
+    """
     high, low = 2 ** (n - n // 2), 2 ** (n // 2)
-    if batched:
+    if batched and summed:
+        g = jax.lax.optimization_barrier(lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1])
+        g = jnp.matmul(g, jnp.ones((g.shape[-1], 1), g.dtype), precision=EXACT).reshape(high, low)
+        batched = False
+    elif batched:
         g = (lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1]).reshape(high, low, -1)
     else:
         g = (lam[1] * psi[0] - lam[0] * psi[1]).reshape(high, low)

@@ -105,7 +105,7 @@ def _multiply(x: Array, block: Array, window: Window, batched: bool, inverse: bo
 
 
 def _overlap(lam: Array, psi: Array, window: Window, batched: bool) -> Array:
-    """sum over everything outside the window of lam[i] psi[j], [K, K]."""
+    """sum over everything outside the window, and over a batch, of lam[i] psi[j], [K, K]."""
     before, size, after = _view(lam, window, batched)
     lam, psi = lam.reshape(before, size, after), psi.reshape(before, size, after)
     if after == 1:
@@ -163,9 +163,12 @@ def _pairs(stage: Turns, lam: Array, psi: Array, n: int) -> Array:
     return jnp.sum(moved.reshape(2, *signs.shape) * lam[:, None] * signs[None], (0, 2))
 
 
-def gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool) -> Array:
-    """Derivatives with respect to the angles, from both states after the layer: [slots] or [slots, B]."""
-    if batched:
+def gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool, summed: bool = False) -> Array:
+    """Derivatives with respect to the angles, from both states after the layer: [slots] or [slots, B].
+
+    With `summed` those of a batch are summed, [slots].
+    """
+    if batched and not summed:
         rows = []
         for q in stage.qubits:
             left, right = (v.reshape(2**q, 2, -1, v.shape[-1]) for v in (lam, psi))
@@ -174,7 +177,7 @@ def gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool) -> Arr
             product = jax.lax.optimization_barrier(product.reshape(-1, psi.shape[-1]))
             rows.append(jnp.matmul(jnp.full((1, product.shape[0]), 0.5, product.dtype), product, precision=EXACT))
         return jnp.concatenate(rows, 0)
-    if n <= PAIR_LIMIT:
+    if n <= PAIR_LIMIT and not batched:
         return _pairs(stage, lam, psi, n)
     parts = []
     for window in windows(stage.qubits, n):

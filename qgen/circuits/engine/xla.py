@@ -1,14 +1,16 @@
 """The XLA engine: runs a program anywhere, with an adjoint gradient whose memory does not grow with depth."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import Prepared, first_order, moves, phases, turns
+from qgen.circuits.engine import Prepared, derivatives, moves, phases, turns
+from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
 
@@ -17,6 +19,10 @@ CHUNK_BYTES = 1 << 18
 
 CHUNK_FROM = 1 << 21
 """Batches whose states take less than this are run whole: a loop has its price too."""
+
+
+MOST_STATES = 8
+"""State vectors that live at one time in a gradient by the adjoint rule; what the check of memory counts."""
 
 
 def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...], state: Array, gradient: str) -> Array:
@@ -28,33 +34,45 @@ def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...],
         loops: which loops advance each of them.
         state: real [2, 2**n]: real and imaginary parts.
         gradient: "adjoint": reverse mode that runs the program backwards, at a memory of a few states whatever the
-            depth; "autodiff": jax's own rules, in any mode and order, at a memory that grows with depth.
+            depth, and jax's own rules for all other derivatives; "autodiff": jax's own rules for all, at a memory
+            that grows with depth.
 
     Returns:
         Real [2, 2**n].
     """
     if gradient == "autodiff":
         return _single(program, loops, tuple(numbers), state)
-    return _adjoint(program, loops, tuple(numbers), state)
+    return derivatives.evaluate(_Run(program, loops), (*numbers, state))[0]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _adjoint(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Array:
-    return _batchable_forward(program, loops)(numbers, state)
+def zero_state(n: int, dtype: Any) -> Array:
+    """|0...0>, real [2, 2**n]."""
+    return jnp.zeros((2, 2**n), dtype).at[0, 0].set(1)
 
 
-def _adjoint_forward(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Any:
-    numbers, state = first_order((numbers, state))
-    after = _batchable_forward(program, loops)(numbers, state)
-    return after, (numbers, after)
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Numbers and a state to the state after a program (see `derivatives.Rule`)."""
 
+    program: Program
+    loops: tuple[Loops, ...]
+    sums: ClassVar[bool] = True
 
-def _adjoint_backward(program: Program, loops: tuple[Loops, ...], kept: Any, lam: Array) -> Any:
-    numbers, after = kept
-    return _batchable_backward(program, loops)(numbers, after, lam)
+    def value(self, *inputs: Array) -> Arrays:
+        return (_batchable_forward(self.program, self.loops)(inputs[:-1], inputs[-1]),)
 
+    def forward(self, *inputs: Array) -> tuple[Arrays, Arrays]:
+        return self.value(*inputs), ()
 
-_adjoint.defvjp(_adjoint_forward, _adjoint_backward)
+    def backward(
+        self, inputs: Arrays, results: Arrays, kept: Arrays, cotangents: Arrays, shared: tuple[bool, ...]
+    ) -> Arrays:
+        run = _batchable_backward(self.program, self.loops, shared)
+        grads, lam = run(inputs[:-1], results[0], cotangents[0])
+        return *grads, lam
+
+    def plain(self, *inputs: Array) -> Arrays:
+        return (_single(self.program, self.loops, inputs[:-1], inputs[-1]),)
 
 
 def _single(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Array:
@@ -86,31 +104,36 @@ def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def _batchable_backward(program: Program, loops: tuple[Loops, ...]) -> Any:
+def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tuple[bool, ...]) -> Any:
+    """Undoes the program; what is `shared` and has no batch axis gets the sum of its derivatives over the batch."""
     n = program.n_qubits
 
     @custom_vmap
     def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         none = (False,) * len(loops)
         prepared = _prepare(program, numbers, loops, none)
-        (_, lam), grads = _backward(program.stages, prepared, numbers, loops, (psi, lam), n, False, none)
+        back = _Back(n, False, none, none)
+        (_, lam), grads = back.stages(program.stages, prepared, numbers, loops, (psi, lam))
         return tuple(grads), lam
 
     @run.def_vmap
     def _(size: int, batched: Any, numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         own = tuple(batched[0])
+        summed = tuple(a and not b for a, b in zip(shared, own, strict=False))
 
         def chunk(given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
             arrays = _last(given, own)
             prepared = _prepare(program, arrays, loops, own)
             both = (_turned(psi), _turned(lam))
-            (_, lam), grads = _backward(program.stages, prepared, arrays, loops, both, n, True, own)
-            return tuple(jnp.moveaxis(g, -1, 0) for g in grads), _turned(lam)
+            (_, lam), grads = _Back(n, True, own, summed).stages(program.stages, prepared, arrays, loops, both)
+            grads = tuple(g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
+            return grads, jnp.sum(lam, -1).T if shared[-1] else _turned(lam)
 
         psi = psi if batched[1] else jnp.broadcast_to(psi, (size, *psi.shape))
         lam = lam if batched[2] else jnp.broadcast_to(lam, (size, *lam.shape))
-        result = _chunked(chunk, size, n, numbers, own, (psi, lam))
-        return result, jax.tree.map(lambda _: True, result)
+        sums = (summed, shared[-1])
+        result = _chunked(chunk, size, n, numbers, own, (psi, lam), sums)
+        return result, jax.tree.map(lambda total: not total, sums)
 
     return run
 
@@ -125,8 +148,13 @@ def _last(numbers: Sequence[Array], own: Sequence[bool]) -> tuple[Array, ...]:
     return tuple(jnp.moveaxis(a, 0, -1) if flag else a for a, flag in zip(numbers, own, strict=True))
 
 
-def _chunked(run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequence[bool], states: Any) -> Any:
-    """Runs a batch in equal chunks of at most about CHUNK_BYTES; the last is filled up with zeros."""
+def _chunked(
+    run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequence[bool], states: Any, sums: Any = False
+) -> Any:
+    """Runs a batch in equal chunks of at most about CHUNK_BYTES; the last is filled up with zeros.
+
+    `sums` says which results are sums over the batch; without, none is.
+    """
     each = 2 ** (n + 1) * states[0].dtype.itemsize
     most = max(8, CHUNK_BYTES // each)
     if size * each <= CHUNK_FROM or size < 2 * most:
@@ -145,9 +173,12 @@ def _chunked(run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequenc
         merged = tuple(next(arriving) if flag else a for a, flag in zip(numbers, own, strict=True))
         return None, run(merged, *parts)
 
+    def join(y: Array, total: bool) -> Array:
+        return jnp.sum(y, 0) if total else y.reshape(count * chunk, *y.shape[2:])[:size]
+
     moving = [split(a) for a, flag in zip(numbers, own, strict=True) if flag]
     _, result = jax.lax.scan(step, None, (moving, [split(x) for x in states]))
-    return jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:])[:size], result)
+    return jax.tree.map(join, result, sums if sums else jax.tree.map(lambda _: False, result))
 
 
 def _prepare(program: Program, numbers: Sequence[Array], loops: Sequence[Loops], own: Sequence[bool]) -> list[Prepared]:
@@ -227,72 +258,90 @@ def _loop(
     return jax.lax.scan(turn, x, advancing, length=stage.times)[0]
 
 
-def _backward(
-    stages: Sequence[Stage],
-    prepared: Sequence[Prepared],
-    numbers: Sequence[Any],
-    loops: Sequence[Loops],
-    both: tuple[Array, ...],
-    n: int,
-    batched: bool,
-    own: Sequence[bool],
-) -> tuple[tuple[Array, ...], list[Array]]:
-    """Undoes the stages on the state and on its cotangent; collects the derivatives with respect to all numbers."""
-    place = len(prepared)
-    grads: list[list[Array]] = []
-    for stage in reversed(stages):
-        count = count_arrays([stage])
-        here = slice(place - count, place)
-        place -= count
-        if isinstance(stage, Loop):
-            both, found = _loop_back(stage, prepared[here], numbers[here], loops[here], both, n, batched, own[here])
-            grads.append(found)
-        elif isinstance(stage, Turns):
-            grads.append([turns.gradient(stage, both[1], both[0], n, batched)])
-            both = tuple(turns.run(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in both)
-        elif isinstance(stage, Phases):
-            grads.append([phases.gradient(stage, prepared[here][0], both[1], both[0], n, batched)])
-            both = tuple(phases.run(stage, prepared[here][0], v, n, batched, own[here][0], True) for v in both)
-        else:
-            both = tuple(_plain(stage, v, n, batched, True) for v in both)
-    return both, [g for group in reversed(grads) for g in group]
+class _Back(NamedTuple):
+    """How a program is undone.
 
+    Attributes:
+        n: qubits.
+        batched: whether states have a batch axis, their last.
+        own: for each number array, whether every example has numbers of its own.
+        summed: for each number array, whether its derivative is summed over the batch.
+    """
 
-def _loop_back(
-    stage: Loop,
-    prepared: Sequence[Prepared],
-    numbers: Sequence[Any],
-    loops: Sequence[Loops],
-    both: tuple[Array, ...],
-    n: int,
-    batched: bool,
-    own: Sequence[bool],
-) -> tuple[tuple[Array, ...], list[Array]]:
-    inner = [lead[1:] for lead in loops]
-    size = (both[0].shape[-1],) if batched else ()
+    n: int
+    batched: bool
+    own: Sequence[bool]
+    summed: Sequence[bool]
 
-    def shape(array: Array, mine: bool) -> tuple[int, ...]:
-        return (*(array.shape[:-1] if mine else array.shape), *size)
+    def stages(
+        self,
+        stages: Sequence[Stage],
+        prepared: Sequence[Prepared],
+        numbers: Sequence[Any],
+        loops: Sequence[Loops],
+        both: tuple[Array, ...],
+    ) -> tuple[tuple[Array, ...], list[Array]]:
+        """Undoes stages on the state and on its cotangent; collects the derivatives with respect to all numbers."""
+        n, batched = self.n, self.batched
+        place = len(prepared)
+        grads: list[list[Array]] = []
+        for stage in reversed(stages):
+            count = count_arrays([stage])
+            here = slice(place - count, place)
+            place -= count
+            if isinstance(stage, Loop):
+                inner = self._replace(own=self.own[here], summed=self.summed[here])
+                both, found = inner.loop(stage, prepared[here], numbers[here], loops[here], both)
+                grads.append(found)
+            elif isinstance(stage, Turns | Phases):
+                (given,), (own,), (summed,) = prepared[here], self.own[here], self.summed[here]
+                run: Any = turns.run if isinstance(stage, Turns) else phases.run
+                if not any(slot.terms for slot in stage.slots):
+                    size = both[0].shape[-1:] if batched and not summed else ()
+                    grads.append([jnp.zeros((len(stage.slots), *size), both[0].dtype)])
+                elif isinstance(stage, Turns):
+                    grads.append([turns.gradient(stage, both[1], both[0], n, batched, summed)])
+                else:
+                    grads.append([phases.gradient(stage, given, both[1], both[0], n, batched, summed)])
+                both = tuple(run(stage, given, v, n, batched, own, True) for v in both)
+            else:
+                both = tuple(_plain(stage, v, n, batched, True) for v in both)
+        return both, [g for group in reversed(grads) for g in group]
 
-    kept = [k for k, lead in enumerate(loops) if not lead[0]]
-    moved = [k for k, lead in enumerate(loops) if lead[0]]
-    zeros = [jnp.zeros(shape(numbers[k], own[k]), both[0].dtype) for k in kept]
-    advancing = [prepared[k].moving for k in moved]
-    slices = [
-        jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if lead[0] else a for a, lead in zip(numbers, loops, strict=True)
-    ]
+    def loop(
+        self,
+        stage: Loop,
+        prepared: Sequence[Prepared],
+        numbers: Sequence[Any],
+        loops: Sequence[Loops],
+        both: tuple[Array, ...],
+    ) -> tuple[tuple[Array, ...], list[Array]]:
+        """Undoes a loop."""
+        inner = [lead[1:] for lead in loops]
 
-    def turn(carry: Any, moving: Any) -> Any:
-        both, sums = carry
-        merged = _merge(prepared, moving, loops)
-        both, grads = _backward(stage.body, merged, slices, inner, both, n, batched, own)
-        sums = [s + grads[k] for s, k in zip(sums, kept, strict=True)]
-        return (both, sums), [grads[k] for k in moved]
+        def shape(k: int) -> tuple[int, ...]:
+            size = both[0].shape[-1:] if self.batched and not self.summed[k] else ()
+            return (*(numbers[k].shape[:-1] if self.own[k] else numbers[k].shape), *size)
 
-    (both, sums), rows = jax.lax.scan(turn, (both, zeros), advancing, length=stage.times, reverse=True)
-    found: list[Any] = [None] * len(numbers)
-    for k, total in zip(kept, sums, strict=True):
-        found[k] = total
-    for k, row in zip(moved, rows, strict=True):
-        found[k] = row
-    return both, found
+        kept = [k for k, lead in enumerate(loops) if not lead[0]]
+        moved = [k for k, lead in enumerate(loops) if lead[0]]
+        zeros = [jnp.zeros(shape(k), both[0].dtype) for k in kept]
+        advancing = [prepared[k].moving for k in moved]
+        slices = [
+            jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if lead[0] else a for a, lead in zip(numbers, loops, strict=True)
+        ]
+
+        def turn(carry: Any, moving: Any) -> Any:
+            both, sums = carry
+            merged = _merge(prepared, moving, loops)
+            both, grads = self.stages(stage.body, merged, slices, inner, both)
+            sums = [s + grads[k] for s, k in zip(sums, kept, strict=True)]
+            return (both, sums), [grads[k] for k in moved]
+
+        (both, sums), rows = jax.lax.scan(turn, (both, zeros), advancing, length=stage.times, reverse=True)
+        found: list[Any] = [None] * len(numbers)
+        for k, total in zip(kept, sums, strict=True):
+            found[k] = total
+        for k, row in zip(moved, rows, strict=True):
+            found[k] = row
+        return both, found
