@@ -21,7 +21,7 @@ QUANTUM, STANDARD, PROCESS, RANDOM = (
     "classical/random",
 )
 RIDGE, FROZEN = "control/fourier_ridge", "control/frozen_circuit"
-CLAIM = "arXiv:2302.10298, abstract: better and faster, no number"
+CLAIM = "arXiv:2302.10298, no number"
 COLOURS = {
     QUANTUM: ("#D55E00", "-"),
     RIDGE: ("#D55E00", ":"),

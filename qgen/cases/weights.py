@@ -109,7 +109,9 @@ def points(config: Config, sources: Sources) -> list[Point]:
     """Wine with few and with more hidden layers, then with more candidates; Digits with three; noise."""
     shared = {name: getattr(config, name) for name in ("qubits", "budget", "sweeps", "batch", "epochs", "trials")}
     wine = [Setting("wine", (config.wine_width,) * depth, counted=0, noise=0.0, **shared) for depth in config.depths]
-    made = [Point(dataclasses.replace(wine[0], counted=config.counted), tuple(ARMS))]
+    # Joules are those of Digits, or of Wine where there is nothing else.
+    alone = not config.digits_width
+    made = [Point(dataclasses.replace(wine[0], counted=config.counted), tuple(ARMS), priced=alone)]
     made += [Point(setting, tuple(ARMS)) for setting in wine[1:]]
     if config.wider:
         more = round(config.budget * 2 ** ((config.wider - config.qubits) / 2))
