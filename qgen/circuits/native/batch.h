@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <list>
 #include <memory>
@@ -21,6 +22,7 @@ namespace qgen {
 constexpr int kThreadedQubits = 18;              // from here on threads work inside one state
 constexpr size_t kLanesBytes = size_t(3) << 20;  // scratch up to which a vector holds one amplitude of many states
 constexpr size_t kKeepBytes = size_t(16) << 20;  // scratch memory that a thread keeps between calls
+constexpr size_t kCheckedBytes = size_t(256) << 20;  // memory from which on the machine is asked whether it has it
 constexpr size_t kCachedPrograms = 64;
 constexpr size_t kCachedBytes = size_t(64) << 20;  // phase tables that the cache of programs keeps
 
@@ -59,10 +61,30 @@ struct Call {
   Operand<T> psi_out, gradient, start_out, values, words;
 };
 
+// Whether the machine has so much memory to give. Linux promises more than it has, and kills who uses it.
+inline bool is_available(size_t bytes) {
+#ifdef __linux__
+  if (bytes < kCheckedBytes) return true;
+  std::FILE* file = std::fopen("/proc/meminfo", "r");
+  if (!file) return true;
+  char line[128];
+  unsigned long long kilobytes = 0;
+  bool found = false;
+  while (!found && std::fgets(line, sizeof line, file)) {
+    found = std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1;
+  }
+  std::fclose(file);
+  return !found || bytes / 1024 < kilobytes;
+#else
+  (void)bytes;
+  return true;
+#endif
+}
+
 class Memory {
  public:
   explicit Memory(size_t bytes) : bytes_(bytes + kAlignment) {
-    raw_ = std::malloc(bytes_);
+    raw_ = is_available(bytes_) ? std::malloc(bytes_) : nullptr;
     if (!raw_) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (bytes_ >= (size_t(4) << 20)) {  // faults of large pages are far cheaper
