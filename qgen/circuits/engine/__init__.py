@@ -16,6 +16,10 @@ from qgen.types import Array
 
 EXACT = jax.lax.Precision.HIGHEST
 
+READY_LIMIT = 1 << 16
+"""Matrices and phases of all turns of the loops are made at once up to this many entries, or two states, and above it
+in each turn: their memory would grow with depth."""
+
 
 class Prepared(NamedTuple):
     """What a stage's numbers are turned into before the loops run.

@@ -1,13 +1,14 @@
 """How XLA runs diagonal layers: phases tabulated over the whole register, or over its two halves."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, Prepared, settle
+from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.observables import parities
 from qgen.circuits.program import Loops, Phases
@@ -136,11 +137,15 @@ def _tabulates(stage: Phases, n: int) -> bool:
 
 
 def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops) -> Prepared:
-    """Cosines and sines over the register or over its halves."""
+    """Cosines and sines over the register or over its halves; the angles, where those of all turns take much memory."""
     if _tabulates(stage, n) and not (own and any(loops)):
         theta = _times_numbers(_table(stage, n), a, own)
         return Prepared(cos_sin(theta))
     split = _split(stage, n)
+    lead = a.shape[:-2] if own else a.shape[:-1]
+    entries = 2 * math.prod(lead) * (2 ** (n - n // 2) + 2 ** (n // 2))
+    if lead and entries > max(READY_LIMIT, 2 ** (n + 2)):
+        return Prepared((None, None, a), _tables(split, a.dtype) if _few(split) else None)
     halves = _halves(split, a, own)
     tables = _tables(split, a.dtype) if _few(split) else None
     if split.mixed and not any(loops):
@@ -173,10 +178,11 @@ def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own:
     else:
         split = _split(stage, n)
         halves, full, a = prepared.moving
+        halves = _halves(split, a, own) if halves is None and a is not None else halves
         factors: list[Any] = []
         if halves is not None:
             factors = _unpack(split, settle(halves) if own or n >= SETTLE_FROM else halves, high, low)
-        if a is not None:
+        if a is not None and split.mixed:
             theta = _mixed(split, a, prepared.still, own)
             full = tuple(settle(v) for v in cos_sin(theta))
         if full is not None:

@@ -1,13 +1,14 @@
 """How XLA runs layers of real rotations: blocks of the layer as matrices, or one qubit after the other for a batch."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, Prepared, settle
+from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.program import Turns
 from qgen.types import Array
@@ -59,8 +60,10 @@ def _generators(stage: Turns, window: Window) -> np.ndarray:
 
 
 def prepare(stage: Turns, t: Array, n: int, own: bool) -> Prepared:
-    """Block matrices [..loops.., K, K]; where every example has its own angles, cosines and sines
-    [..loops.., 2, slots, B]."""
+    """Block matrices [..loops.., K, K], or the rotations [..loops.., slots, 2, 2] to build them from in each turn.
+
+    Where every example has its own angles: cosines and sines [..loops.., 2, slots, B].
+    """
     c, s = cos_sin(t / 2)
     if own:
         return Prepared(jnp.stack([c, s], -3))
@@ -68,7 +71,11 @@ def prepare(stage: Turns, t: Array, n: int, own: bool) -> Prepared:
     small = jnp.stack([jnp.stack([c, -s * signs], -1), jnp.stack([s, c * signs], -1)], -2)
     # XLA would fuse the sines into every product and compute them again for every entry.
     small = jax.lax.optimization_barrier(small)
-    return Prepared(tuple(_block(stage, window, small) for window in windows(stage.qubits, n)))
+    tiles = windows(stage.qubits, n)
+    entries = math.prod(t.shape[:-1]) * sum(4**window.size for window in tiles)
+    if t.ndim > 1 and entries > max(READY_LIMIT, 2 ** (n + 2)):
+        return Prepared(small)
+    return Prepared(tuple(_block(stage, window, small) for window in tiles))
 
 
 def _block(stage: Turns, window: Window, small: Array) -> Array:
@@ -141,7 +148,9 @@ def run(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: 
     if own:
         return _lanes(x, settle(prepared.moving), stage, inverse)
     tiles = windows(stage.qubits, n)
-    pairs = list(zip(tiles, prepared.moving, strict=True))
+    ready = isinstance(prepared.moving, tuple)
+    blocks = prepared.moving if ready else [_block(stage, window, prepared.moving) for window in tiles]
+    pairs = list(zip(tiles, blocks, strict=True))
     if not _rotates(tiles, n, batched):
         for window, block in pairs:
             x = _multiply(x, block, window, batched, inverse)

@@ -21,8 +21,9 @@ CHUNK_FROM = 1 << 21
 """Batches whose states take less than this are run whole: a loop has its price too."""
 
 
-MOST_STATES = 8
-"""State vectors that live at one time in a gradient by the adjoint rule; what the check of memory counts."""
+MOST_STATES = 10
+"""State vectors that live at one time in a gradient by the adjoint rule (XLA's own count for 12 to 16 qubits); what the
+check of memory counts."""
 
 
 def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...], state: Array, gradient: str) -> Array:
