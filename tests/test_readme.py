@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
+from qgen.energy import pricing
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
@@ -18,10 +22,14 @@ def test_there_are_two_examples():
 
 
 def test_hybrid_classifier_learns_and_is_priced():
+    assert len(EXAMPLES[0].splitlines()) == 12
     names = run(EXAMPLES[0])
-    assert float(names["accuracy"]) > 0.9
-    assert names["losses"][-1] < names["losses"][0] / 2
-    for median, low, high in names["joules"].values():
+    model, x, y = names["model"], names["x"], names["y"]
+    assert float((model(x).argmax(-1) == y).mean()) > 0.9
+    assert names["loss"](model) < np.log(3) / 3  # guessing costs log 3
+    assert len(names["joules"]) == 2
+    for draws in names["joules"]:
+        median, low, high = pricing.summary(draws)
         assert 0 < low < median < high
 
 
