@@ -4,7 +4,7 @@
 
 W1 value and gradient of <sum Z> of a hardware-efficient circuit; W2 loss and gradient of a data re-uploading layer over
 a batch; W3 a population of parameter sets; W4 QAOA on a weighted 3-regular graph; W5 the Gram matrix of a ZZ feature
-map.
+map; W6 the quantum head, a data re-uploading classifier.
 
 Every peer has a process of its own; repetitions are interleaved and medians compared, because machines drift: read
 ratios within one workload only. The default set takes about 5 minutes on a 2-core AMD EPYC virtual machine; expect a

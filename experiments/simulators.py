@@ -28,7 +28,7 @@ def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any], eng
     """qgen's side of one workload, written as a user would write it.
 
     Args:
-        workload: "W1" ... "W5".
+        workload: "W1" ... "W6".
         config: its sizes.
         data: arrays `p`, `x`, `y` and, for W4, `edges` and `weights`.
         engine: as in `qgen.circuits.expectation`.
@@ -58,6 +58,15 @@ def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any], eng
             return jnp.mean((outputs - y) ** 2)
 
         run = jax.value_and_grad(loss)
+    elif workload == "W6":
+        layer = qc.encodings.angle(n, "rx") + qc.ansatz.hardware_efficient(n, 1)
+        circuit = qc.repeat(layer, config["L"], shared=n)
+
+        def cross_entropy(p: Any, x: Any, y: Any) -> Any:
+            logits = jax.vmap(lambda row: qc.expectation(circuit, (row, p), [qc.z(0), qc.z(1)], engine=engine))(x)
+            return jnp.mean(jax.nn.logsumexp(logits, 1) - jnp.take_along_axis(logits, y[:, None], 1)[:, 0])
+
+        run = jax.value_and_grad(cross_entropy)
     elif workload == "W4":
         cost = qc.Observable([tuple((q, "Z") for q in edge) for edge in data["edges"]], data["weights"])
         circuit = qc.ansatz.qaoa(cost, config["p"])
@@ -66,7 +75,7 @@ def build(workload: str, config: Mapping[str, int], data: Mapping[str, Any], eng
         circuit = qc.encodings.iqp(n, reps=2)
 
         def run(x: Any) -> Any:
-            return qc.gram(circuit, qc.encodings.iqp_angles(x))
+            return qc.gram(circuit, qc.encodings.iqp_angles(x), engine=engine)
     else:
         raise NotImplementedError(workload)
     return _standard(jax.jit(run), arrays, pair=workload != "W5")
@@ -91,6 +100,8 @@ def _ring(n: int) -> list[tuple[int, int]]:
 
 def _build_pennylane(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> dict[str, Any]:
     """PennyLane's default.qubit under jax.jit, backpropagation, single precision."""
+    if workload == "W6":
+        raise NotImplementedError(workload)
     import jax
     import jax.numpy as jnp
     import pennylane as qml
@@ -211,9 +222,7 @@ def _build_qujax(workload: str, config: Mapping[str, int], data: Mapping[str, An
 
 
 def _build_xla(workload: str, config: Mapping[str, int], data: Mapping[str, Any]) -> dict[str, Any]:
-    """qgen's plain JAX engine; the Gram matrix's states take the default one."""
-    if workload == "W5":
-        raise NotImplementedError(workload)
+    """qgen's plain JAX engine."""
     return build(workload, config, data, engine="xla")
 
 

@@ -2,7 +2,7 @@
 
 W1 value and gradient of <sum Z> of a hardware-efficient circuit; W2 loss and gradient of a data re-uploading layer over
 a batch; W3 a population of parameter sets; W4 QAOA on a weighted 3-regular graph; W5 the Gram matrix of a ZZ feature
-map.
+map; W6 the quantum head, a data re-uploading classifier of two classes: cross entropy and gradient over a batch.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ DEFAULT = (
     "W5:n=12,N=512",
 )
 
-NEEDS = {"W1": "nL", "W2": "nLB", "W3": "nLP", "W4": "np", "W5": "nN"}
+NEEDS = {"W1": "nL", "W2": "nLB", "W3": "nLP", "W4": "np", "W5": "nN", "W6": "nLB"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """One workload: its kind W1...W5 and its sizes."""
+    """One workload: its kind W1...W6 and its sizes."""
 
     kind: str
     sizes: Mapping[str, int]
@@ -73,6 +73,8 @@ def make_data(workload: Workload, seed: int = 123) -> dict[str, Any]:
         return {"p": angles(c["L"], 2, n)}
     if workload.kind == "W2":
         return {"p": angles(c["L"], 2, n), "x": rng.uniform(-1, 1, (c["B"], n)), "y": rng.uniform(-1, 1, c["B"])}
+    if workload.kind == "W6":
+        return {"p": angles(c["L"], 2, n), "x": rng.uniform(-1, 1, (c["B"], n)), "y": rng.integers(0, 2, c["B"])}
     if workload.kind == "W3":
         return {"p": angles(c["P"], c["L"], 2, n)}
     if workload.kind == "W4":

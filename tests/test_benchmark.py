@@ -17,7 +17,7 @@ from qgen import record
 ROOT = Path(__file__).parent.parent
 ATOL = 2e-5
 STEP = 1e-5
-SMALL = ("W1:n=3,L=2", "W2:n=3,L=2,B=3", "W3:n=2,L=2,P=3", "W4:n=4,p=2", "W5:n=3,N=4")
+SMALL = ("W1:n=3,L=2", "W2:n=3,L=2,B=3", "W3:n=2,L=2,P=3", "W4:n=4,p=2", "W5:n=3,N=4", "W6:n=3,L=2,B=3")
 
 
 def state(ops):
@@ -28,6 +28,12 @@ def state(ops):
 def z_sum(ops, n):
     signs = n - 2 * np.array([k.bit_count() for k in range(2**n)])
     return abs(state(ops)) ** 2 @ signs
+
+
+def cross_entropy(p, x, y):
+    density = abs(state(list(layers(p, x)))) ** 2
+    logits = [density @ (1 - 2 * (np.arange(8) >> shift & 1)) for shift in (2, 1)]
+    return np.log(np.sum(np.exp(logits))) - logits[y]
 
 
 def layers(p, x=None):
@@ -64,6 +70,7 @@ REFERENCES = {
     ),
     "W3": lambda d: lambda p: np.array([z_sum(list(layers(row)), 2) for row in p]),
     "W4": lambda d: lambda p: cut(p, d["edges"], d["weights"]),
+    "W6": lambda d: lambda p: np.mean([cross_entropy(p, x, y) for x, y in zip(d["x"], d["y"], strict=True)]),
 }
 
 
