@@ -59,6 +59,29 @@ def adamw(recipe: Recipe, steps: int | Array) -> optax.GradientTransformation:
     )
 
 
+MUP_WIDTH = 32
+"""The width at which muP's learning rate is the recipe's."""
+
+
+def mup(recipe: Recipe, steps: int | Array) -> optax.GradientTransformation:
+    """AdamW with muP's learning rates (arXiv:2203.03466, table 8): a matrix with n inputs has MUP_WIDTH / n of it.
+
+    Embeddings, whose inputs are tokens, and vectors have all of it. So the best rate of a narrow model is that of a
+    wide one whose attention heads are as wide, if it starts with `transformer.init(..., scheme="mup")`.
+    """
+
+    def update(updates: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
+        return jax.tree_util.tree_map_with_path(_slowed, updates), state
+
+    scaled = optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.chain(adamw(recipe, steps), scaled)
+
+
+def _slowed(path: tuple[Any, ...], leaf: Array) -> Array:
+    is_hidden = leaf.ndim > 1 and path[0].key != "embed"
+    return leaf * (MUP_WIDTH / leaf.shape[0]) if is_hidden else leaf
+
+
 def sgd(recipe: Recipe, steps: int | Array) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum `beta_1`, the recipe's schedule, decay and clipping."""
     return optax.chain(

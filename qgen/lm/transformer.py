@@ -7,7 +7,8 @@ matrices start normal with deviation 1/sqrt(inputs), those that write a residual
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,9 @@ MASKED = -1e30
 
 Gates = Float[Array, " branches"] | Sequence[float]
 """A factor per residual branch: an array is traced; a zero in a tuple of numbers takes the branch out."""
+Part = Callable[[int, int, float, nnx.Rngs], nnx.Module]
+"""`(features in, features out, scale, rngs) -> module` on [batch, time, features in]: what may stand for a part of the
+model. `scale` is the deviation of its outputs at the start. It must be hashable by value, as a frozen dataclass is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Config:
         heads: attention heads; they divide the width into an even number of features each.
         mlp_ratio: hidden features of the MLP per feature of the residual stream.
         dropout: share of each branch's output that training sets to zero.
+        mixer: what stands for attention; None is attention. It must be causal, and has no cache.
+        feedforward: what stands for the MLP.
+        head: what stands for the head's matrix.
     """
 
     vocabulary: int
@@ -47,6 +54,9 @@ class Config:
     heads: int
     mlp_ratio: float = 4
     dropout: float = 0.0
+    mixer: Part | None = None
+    feedforward: Part | None = None
+    head: Part | None = None
 
     def __post_init__(self) -> None:
         """Refuses sizes below 1, odd head widths and dropout outside [0, 1)."""
@@ -97,7 +107,9 @@ class _Attention(nnx.Module):
         self.qkv = _Linear(config.width, 3 * config.width, 1.0, rngs)
         self.out = _Linear(config.width, config.width, (2 * config.depth) ** -0.5, rngs)
 
-    def __call__(self, x: Array, positions: Array, mask: Array, past: tuple[Array, Array] | None):
+    def __call__(
+        self, x: Array, positions: Array, mask: Array, past: tuple[Array, Array] | None
+    ) -> tuple[Array, tuple[Array, Array]]:
         batch, time, width = x.shape
         heads = (batch, time, self.config.heads, self.config.head_width)
         q, k, v = (part.reshape(heads) for part in jnp.split(self.qkv(x), 3, axis=-1))
@@ -126,8 +138,16 @@ class _Mlp(nnx.Module):
 
 class _Block(nnx.Module):
     def __init__(self, config: Config, rngs: nnx.Rngs):
-        self.attention = _Attention(config, rngs)
-        self.mlp = _Mlp(config, rngs)
+        def made(part: Part) -> nnx.Module:
+            return part(config.width, config.width, (2 * config.depth) ** -0.5, rngs)
+
+        self.attention = _Attention(config, rngs) if config.mixer is None else made(config.mixer)
+        self.mlp = _Mlp(config, rngs) if config.feedforward is None else made(config.feedforward)
+
+    def mixed(self, x: Array, positions: Array, mask: Array, past: tuple[Array, Array] | None):
+        if isinstance(self.attention, _Attention):
+            return self.attention(x, positions, mask, past)
+        return self.attention(x), None
 
 
 class _Transformer(nnx.Module):
@@ -136,7 +156,8 @@ class _Transformer(nnx.Module):
         self.embed = _Embed(config.vocabulary, config.width, rngs)
         for layer in range(config.depth):
             setattr(self, f"block_{layer}", _Block(config, rngs))
-        self.head = _Linear(config.width, config.vocabulary, 1.0, rngs)
+        head = _Linear if config.head is None else config.head
+        self.head = head(config.width, config.vocabulary, 1.0, rngs)
 
     def __call__(self, tokens: Array, start: Array | int, cache: Cache | None, gates: Gates | None, key: Key | None):
         """Hidden states before the head, [batch, time, width], and the cache with the new keys and values."""
@@ -156,7 +177,7 @@ class _Transformer(nnx.Module):
         for layer in range(config.depth):
             block = getattr(self, f"block_{layer}")
             if not _closed(gates, 2 * layer):
-                change, pasts[layer] = block.attention(_norm(x), positions, mask, pasts[layer])
+                change, pasts[layer] = block.mixed(_norm(x), positions, mask, pasts[layer])
                 x = add(x, 2 * layer, change)
             if not _closed(gates, 2 * layer + 1):
                 x = add(x, 2 * layer + 1, block.mlp(_norm(x)))
@@ -194,7 +215,28 @@ def _model(params: Params, config: Config) -> _Transformer:
     return nnx.merge(_graph(config), nnx.State(weights.unpack(params)))
 
 
-def init(key: Key, config: Config, embeddings: Float[Array, "vocabulary features"] | None = None) -> Params:
+def _orthogonal(kernel: Array) -> Array:
+    left, _, right = jnp.linalg.svd(kernel, full_matrices=False)
+    return left @ right * jnp.linalg.norm(kernel) / min(kernel.shape) ** 0.5
+
+
+SCHEMES: Mapping[str, Callable[[Array, bool], Array]] = {
+    "normal": lambda kernel, is_head: kernel,
+    "xavier": lambda kernel, is_head: kernel * (2 * kernel.shape[0] / sum(kernel.shape)) ** 0.5,
+    "orthogonal": lambda kernel, is_head: _orthogonal(kernel),
+    "mup": lambda kernel, is_head: kernel * kernel.shape[0] ** -0.5 if is_head else kernel,
+}
+"""Start -> what it makes of a matrix of independent normal entries of deviation 1/sqrt(inputs), and whether that is the
+head: variance 2 / (inputs + outputs) (Glorot and Bengio, 2010); all singular values equal at the same norm
+(arXiv:1312.6120); the head's variance 1/inputs^2 (muP, arXiv:2203.03466, which needs `recipes.mup` as well)."""
+
+
+def init(
+    key: Key,
+    config: Config,
+    embeddings: Float[Array, "vocabulary features"] | None = None,
+    scheme: str = "normal",
+) -> Params:
     """Fresh parameters, float32, as nested dicts of arrays.
 
     Args:
@@ -202,14 +244,18 @@ def init(key: Key, config: Config, embeddings: Float[Array, "vocabulary features
         config: the architecture.
         embeddings: item embeddings to start the token embedding from. They are scaled to unit root mean square; more
             features than the width are projected on the leading singular directions, fewer are filled up at random.
+        scheme: how matrices start, a name of SCHEMES; embeddings always have deviation 1.
 
     Returns:
         The parameters; `params["embed"]["embedding"]` has shape [vocabulary, width].
 
     Raises:
-        ValueError: if `embeddings` does not have one row per token.
+        ValueError: if `embeddings` does not have one row per token, or the scheme is unknown.
     """
+    check.one_of("scheme", scheme, SCHEMES)
     params = nnx.to_pure_dict(nnx.split(_Transformer(config, nnx.Rngs(params=key)))[1])
+    if scheme != "normal":
+        params = jax.tree_util.tree_map_with_path(functools.partial(_started, scheme), params)
     if embeddings is not None:
         check.shape("embeddings", embeddings, (config.vocabulary, None))
         given = jnp.asarray(embeddings, jnp.float32)
@@ -219,6 +265,17 @@ def init(key: Key, config: Config, embeddings: Float[Array, "vocabulary features
         given = given / jnp.maximum(jnp.sqrt(jnp.mean(jnp.square(given))), 1e-12)
         params["embed"]["embedding"] = params["embed"]["embedding"].at[:, : given.shape[1]].set(given)
     return params
+
+
+def _started(scheme: str, path: tuple[Any, ...], leaf: Array) -> Array:
+    names = [entry.key for entry in path]
+    return SCHEMES[scheme](leaf, names[0] == "head") if names[-1] == "kernel" else leaf
+
+
+def part(params: Params, config: Config, layer: int) -> Any:
+    """The module that mixes the tokens in a block, with its parameters."""
+    check.within("layer", layer, 0, config.depth - 1)
+    return getattr(_model(params, config), f"block_{layer}").attention
 
 
 def apply(
@@ -254,7 +311,13 @@ def apply(
 
 
 def empty_cache(params: Params, config: Config, batch: int) -> Cache:
-    """A cache that has seen nothing, in the type that the model computes in."""
+    """A cache that has seen nothing, in the type that the model computes in.
+
+    Raises:
+        ValueError: if the model mixes by anything but attention.
+    """
+    if config.mixer is not None:
+        raise ValueError(f"Argument `config` must mix by attention to have a cache, but its mixer is {config.mixer}.")
     dtype = weights.rows(weights.unpack(params["embed"]["embedding"]), jnp.zeros(1, jnp.int32)).dtype
     shape = (batch, config.heads, config.context, config.head_width)
     return tuple((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.depth))
@@ -268,8 +331,7 @@ def extend(
     config: Config,
     *,
     gates: Gates | None = None,
-    features: bool = False,
-) -> tuple[Float[Array, "batch out"], Cache]:
+) -> tuple[Float[Array, "batch vocabulary"], Cache]:
     """Reads `tokens` at positions start, start + 1, ... on top of a cache.
 
     Args:
@@ -279,7 +341,6 @@ def extend(
         cache: keys and values of those tokens.
         config: the architecture.
         gates: as in `apply`.
-        features: return the last token's hidden state [batch, width] that the head reads, instead of logits.
 
     Returns:
         Logits that follow the last token, float32, and the extended cache.
@@ -287,7 +348,7 @@ def extend(
     _check_gates(gates, config)
     model = _model(params, config)
     hidden, cache = model(tokens, start, cache, gates, None)
-    return hidden[:, -1] if features else model.head(hidden[:, -1]).astype(jnp.float32), cache
+    return model.head(hidden[:, -1]).astype(jnp.float32), cache
 
 
 def size(params: Params) -> int:

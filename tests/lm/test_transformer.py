@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qgen import checkpoint
-from qgen.lm import transformer
+from qgen.lm import recipes, train, transformer
 from qgen.lm.transformer import Config
 from tests.lm import reference
 
@@ -121,6 +121,47 @@ def test_initial_scales(config):
         (large["block_0"]["mlp"]["down"]["kernel"], (4 * 64) ** -0.5 / 2),
     ):
         assert abs(leaf.std() / std - 1) < 5 / np.sqrt(2 * leaf.size)
+
+
+def test_schemes_scale_matrices_as_published(config):
+    shape = Config(200, 8, 64, 2, 4)
+    made = {name: transformer.init(jax.random.key(3), shape, scheme=name) for name in transformer.SCHEMES}
+    for name, params in made.items():
+        np.testing.assert_array_equal(params["embed"]["embedding"], made["normal"]["embed"]["embedding"])
+        up, head = params["block_0"]["mlp"]["up"]["kernel"], params["head"]["kernel"]
+        std = {"xavier": (2 / (64 + 256)) ** 0.5}.get(name, 64**-0.5)
+        assert abs(up.std() / std - 1) < 5 / np.sqrt(2 * up.size)
+        std = {"xavier": (2 / (64 + 200)) ** 0.5, "mup": 1 / 64}.get(name, 64**-0.5)
+        assert abs(head.std() / std - 1) < 5 / np.sqrt(2 * head.size)
+    values = np.linalg.svd(np.asarray(made["orthogonal"]["block_1"]["attention"]["qkv"]["kernel"]))[1]
+    assert values.max() / values.min() == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ValueError, match="`scheme` must be one of: normal"):
+        transformer.init(jax.random.key(0), config, scheme="zeros")
+
+
+def test_mup_moves_logits_as_far_at_every_width():
+    """Coordinate check: a few steps at one learning rate change wide models' logits as much as narrow ones'."""
+    tokens = np.random.default_rng(2).integers(0, 20, (8, 9)).astype(np.int32)
+    recipe, moved = train.Recipe(learning_rate=3e-3, warmup=0.0, weight_decay=0.0), {}
+    for width in (32, 256):
+        shape = Config(20, 8, width, 1, width // 16, mlp_ratio=1)
+        for scheme, optimiser in (("mup", recipes.mup), ("normal", train.adamw)):
+            start = params = transformer.init(jax.random.key(1), shape, scheme=scheme)
+            descent = optimiser(recipe, 4)
+
+            @jax.jit
+            def step(params, state, shape=shape, descent=descent):
+                slope = jax.grad(lambda p: train.loss(p, shape, tokens[:, :-1], tokens[:, 1:]))(params)
+                change, state = descent.update(slope, state, params)
+                return jax.tree.map(jnp.add, params, change), state
+
+            state = descent.init(params)
+            for _ in range(3):
+                params, state = step(params, state)
+            change = apply(params, tokens[:1, :8], shape) - apply(start, tokens[:1, :8], shape)
+            moved[scheme, width] = float(jnp.sqrt(jnp.mean(change**2)))
+    assert 0.5 < moved["mup", 256] / moved["mup", 32] < 2
+    assert moved["normal", 256] / moved["normal", 32] > 2.5
 
 
 @pytest.mark.parametrize(

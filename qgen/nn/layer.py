@@ -40,6 +40,7 @@ class QuantumLayer(nnx.Module):
         post_scale: bool = False,
         init: Callable[[Key, int], Array] = _uniform,
         engine: str = "auto",
+        frozen: bool = False,
     ) -> None:
         """Builds the layer.
 
@@ -52,6 +53,7 @@ class QuantumLayer(nnx.Module):
             post_scale: multiply and shift every output by trained numbers, 1 and 0 at first.
             init: (key, number) -> the first angles.
             engine: passed on to `circuits.expectation`.
+            frozen: keep the angles as they were drawn: no gradient reaches them.
 
         Raises:
             ValueError: if `inputs` is out of range, there are no observables, or one does not fit the circuit.
@@ -60,7 +62,8 @@ class QuantumLayer(nnx.Module):
         check.at_least("number of observables", len(observables), 1)
         for observable in observables:
             circuits.observables.check_fits(observable, circuit.n_qubits)
-        self.circuit, self.inputs, self.transform, self.engine = circuit, inputs, transform, engine
+        self.circuit, self.inputs, self.transform = circuit, inputs, transform
+        self.engine, self.frozen = engine, frozen
         # Plain tuples compare by value, so that layers built alike share one compiled program.
         self.terms = tuple((o.words, tuple(float(c) for c in o.coefficients)) for o in observables)
         self.angles = nnx.Param(init(rngs.params(), circuit.n_params - inputs))
@@ -76,7 +79,7 @@ class QuantumLayer(nnx.Module):
         data = jnp.asarray(x) if self.transform is None else self.transform(jnp.asarray(x))
         if data.ndim < 1 or data.shape[-1] != self.inputs:
             raise ValueError(f"The circuit takes {self.inputs} inputs, but the features have shape {data.shape}.")
-        angles = self.angles[...]
+        angles = jax.lax.stop_gradient(self.angles[...]) if self.frozen else self.angles[...]
         observables = [Observable(words, np.array(coefficients)) for words, coefficients in self.terms]
 
         def one(row: Array) -> Array:
