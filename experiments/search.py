@@ -7,6 +7,7 @@ Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex}, figure
 Headline:  a Gaussian process leads; every quantum surrogate lies within the interval of its classical control
 """
 
+import importlib.util
 import math
 import time
 from pathlib import Path
@@ -105,6 +106,9 @@ def plan() -> Plan:
     seeds = cli.seeds(_SEEDS.value, settings.seeds)
     known_arms = (*SEARCHERS, TWICE)
     cli.known("arm", _ARM.value, known_arms)
+    # An extra that is not installed is left out, unless it is asked for.
+    installed = importlib.util.find_spec("optuna_integration") and importlib.util.find_spec("botorch")
+    default_arms = tuple(arm for arm in known_arms if installed or arm != "classical/botorch")
     cli.known("table", _TABLE.value, tabular.TABLES)
     meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
     out = Path(_OUT.value)
@@ -113,7 +117,7 @@ def plan() -> Plan:
         preset=_PRESET.value,
         settings=settings,
         seeds=seeds,
-        arms=tuple(_ARM.value or known_arms),
+        arms=tuple(_ARM.value or default_arms),
         tables=tuple(_TABLE.value or tabular.TABLES),
         out=out,
         meter=meter,
@@ -236,22 +240,15 @@ def live(ledger: Ledger, todo: Plan, name: str, arm: str) -> None:
 
 def speed(ledger: Ledger, todo: Plan) -> None:
     """Throughput against population size, for every peer that can be imported."""
-    import importlib.util
-
     settings = todo.settings
-    peers = ["qgen/sweep", "qgen/loop"]
-    peers += ["pennylane/loop", "pennylane/rebuilt"] if importlib.util.find_spec("pennylane") else []
-    # Loops are linear in the population, and PennyLane's take long.
-    most = {"pennylane/loop": 4, "pennylane/rebuilt": 1}
-    if todo.preset == "smoke":
-        peers = peers[:2]
+    peers = ["qgen/sweep", "qgen/loop"] if todo.preset == "smoke" else search_speed.peers()
     for population in settings.populations:
         config = {"population": population, "steps": settings.steps, "repeats": settings.repeats}
         shown = [peer for peer in peers if peer != "pennylane/rebuilt" or population == settings.populations[0]]
         if all(ledger.has("search_speed", "hybrid_8x4", peer, config) for peer in shown):
             rows = []
         else:
-            rows = search_speed.compare(population, settings.steps, shown, settings.repeats, most)
+            rows = search_speed.compare(population, settings.steps, shown, settings.repeats, search_speed.MOST)
         found = {row.peer: row for row in rows}
         for peer in shown:
 

@@ -6,6 +6,7 @@ distribution. Compilation is timed apart and shown.
 """
 
 import functools
+import importlib.util
 import statistics
 import time
 import warnings
@@ -61,9 +62,9 @@ def circuit() -> qc.Circuit:
     return qc.encodings.angle(QUBITS, "ry") + qc.ansatz.hardware_efficient(QUBITS, LAYERS)
 
 
-def _ours(angles: Array, x: Array) -> Array:
+def _ours(angles: Array, x: Array, engine: str = "auto") -> Array:
     made = circuit()
-    return jax.vmap(lambda row: qc.expectation(made, (row, angles), qc.z(0)))(x)
+    return jax.vmap(lambda row: qc.expectation(made, (row, angles), qc.z(0), engine=engine))(x)
 
 
 def _pennylane() -> Callable[[Array, Array], Array]:
@@ -114,9 +115,9 @@ def _pieces(model: Callable[[Array, Array], Array]) -> tuple[Any, Any, Any]:
     return init, step, loss
 
 
-def objective(steps: int) -> Objective:
+def objective(steps: int, engine: str = "auto") -> Objective:
     """The job as a study would search it."""
-    return Objective("hybrid_8x4", *_pieces(_ours), steps)
+    return Objective("hybrid_8x4", *_pieces(functools.partial(_ours, engine=engine)), steps)
 
 
 def _run(pieces: tuple[Any, Any, Any], steps: int) -> Callable[[Array, dict[str, Array]], Array]:
@@ -138,10 +139,10 @@ def population(n: int) -> tuple[np.ndarray, Key]:
     return np.random.default_rng(1).uniform(size=(n, len(SPACE.axes))), jax.random.split(jax.random.key(2), n)
 
 
-def by_sweep(n: int, steps: int, mesh: Mesh | None = None) -> Timing:
-    """Our sweep."""
+def by_sweep(n: int, steps: int, mesh: Mesh | None = None, engine: str = "auto") -> Timing:
+    """Our sweep, on the compiled engine where there is one, or on the plain one."""
     points, keys = population(n)
-    made = _objective(n, steps)
+    made = _objective(n, steps, engine)
     first = sweep(made, SPACE, points, keys, mesh=mesh)
     begun = time.perf_counter()
     found = sweep(made, SPACE, points, keys, mesh=mesh)
@@ -149,9 +150,9 @@ def by_sweep(n: int, steps: int, mesh: Mesh | None = None) -> Timing:
 
 
 @functools.cache
-def _objective(n: int, steps: int) -> Objective:
+def _objective(n: int, steps: int, engine: str) -> Objective:
     """An objective of its own for every population, so that none finds another's programs compiled."""
-    return objective(steps)
+    return objective(steps, engine)
 
 
 def by_loop(n: int, steps: int) -> Timing:
@@ -220,10 +221,19 @@ def by_rebuilding(n: int, steps: int) -> Timing:
 
 PEERS: Mapping[str, Callable[[int, int], Timing]] = {
     "qgen/sweep": by_sweep,
+    "qgen/sweep_xla": functools.partial(by_sweep, engine="xla"),
     "qgen/loop": by_loop,
     "pennylane/loop": by_pennylane_loop,
     "pennylane/rebuilt": by_rebuilding,
 }
+
+MOST = {"pennylane/loop": 4, "pennylane/rebuilt": 1}
+"""Loops are linear in the population, and PennyLane's take long: how many trainings they run at most."""
+
+
+def peers() -> list[str]:
+    """The names of PEERS that can be imported here."""
+    return [peer for peer in PEERS if peer.startswith("qgen/") or importlib.util.find_spec("pennylane")]
 
 
 class Row(NamedTuple):

@@ -16,6 +16,9 @@ from qgen.types import Array, Bool, Float, Int, Key
 
 GROWTH = 6 / 5
 """How fast the reach of the iterations grows after a failed measurement: in (1, 4/3), here as in quant-ph/9605034."""
+ROTATIONS = tuple(map(int, "0 0 0 1 1 0 1 1 2 1 2 3 1 4 5 1 6 2 7 9 11 13 16 5 20 24 28 34 2 41 49 4 60".split()))
+"""Iterations of Grover adaptive search, round by round (Baritompa, Bulger, Wood, SIAM J. Optim. 15, 1170, 2005): each
+round has the greatest expected fall of the best item's rank per evaluation."""
 T_PER_TOFFOLI = 4
 
 
@@ -180,7 +183,7 @@ class State(NamedTuple):
     seen: Bool[Array, "items"]
 
 
-def minimum(*, amplify: bool = True, noise: float | Float[Array, ""] = 0.0) -> Method:
+def minimum(*, amplify: bool = True, scheduled: bool = False, noise: float | Float[Array, ""] = 0.0) -> Method:
     """Dürr-Høyer minimum finding: Grover search for any item below the best one so far, again and again.
 
     The number of marked items is unknown, so each step draws the number of iterations below a reach that grows by
@@ -191,6 +194,7 @@ def minimum(*, amplify: bool = True, noise: float | Float[Array, ""] = 0.0) -> M
     Args:
         amplify: False measures the uniform state instead, every evaluation of the budget going to a measured item:
             the control without Grover iterations.
+        scheduled: take the numbers of iterations from ROTATIONS, whatever was measured, instead of drawing them.
         noise: the probability that one Grover iteration replaces the register by the fully mixed state.
 
     Returns:
@@ -216,8 +220,11 @@ def minimum(*, amplify: bool = True, noise: float | Float[Array, ""] = 0.0) -> M
         losses = problem.losses
         left = problem.budget - state.coherent - state.evaluations
         draw_key, measure_key = jax.random.split(key)
-        drawn = jnp.floor(jax.random.uniform(draw_key) * state.reach).astype(jnp.int32)
-        iterations = jnp.clip(drawn, 0, jnp.maximum(left - 1, 0)) if amplify else jnp.zeros((), jnp.int32)
+        if scheduled:
+            wanted = jnp.asarray(ROTATIONS, jnp.int32)[jnp.minimum(state.evaluations, len(ROTATIONS)) - 1]
+        else:
+            wanted = jnp.floor(jax.random.uniform(draw_key) * state.reach).astype(jnp.int32)
+        iterations = jnp.clip(wanted, 0, jnp.maximum(left - 1, 0)) if amplify else jnp.zeros((), jnp.int32)
         whole = (1 - jnp.asarray(noise)) ** iterations
         ideal = amplitudes(losses < losses[state.best], iterations) ** 2
         probabilities = whole * ideal + (1 - whole) / losses.shape[0]

@@ -2,7 +2,8 @@
 
 The circuit is made of blocks, each two hardware-efficient layers and the inverse of two with angles of their own (of
 one layer and its inverse the entanglers would cancel). So one circuit can start as identity blocks (Grant et al.,
-arXiv:1903.05076), with small normal angles (Zhang et al., arXiv:2203.09376) or uniformly at random, where gradients
+arXiv:1903.05076), with small normal angles (Zhang et al., arXiv:2203.09376), with a first block that a classical
+computer trained as a matrix-product state (Rudolph et al., arXiv:2208.13673), or uniformly at random, where gradients
 vanish exponentially (McClean et al., arXiv:1803.11173).
 """
 
@@ -12,15 +13,20 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 
 from qgen import check, circuits
-from qgen.circuits import Circuit, ansatz, encodings, pauli, repeat
+from qgen.circuits import Circuit, ansatz, encodings, mps, pauli, repeat
 from qgen.types import Array, Float, Key
 
 HALF = 2
 """Layers of half a block."""
 LOCALITY = 2
 """Qubits of the observable Z Z on the first two."""
+BOND = 4
+PRETRAINING_ROWS, PRETRAINING_STEPS = 8, 30
+"""Data and Adam's steps of the classical training."""
 
 Start = Callable[[Key, int, int], Float[Array, "blocks 2 angles"]]
 """`(key, blocks, angles of half a block) -> angles`."""
@@ -42,10 +48,43 @@ def identity_blocks(key: Key, blocks: int, angles: int) -> Float[Array, "blocks 
     return jnp.tile(half, (1, 2, 1))
 
 
+def mps_pretrained(key: Key, blocks: int, angles: int) -> Float[Array, "blocks 2 angles"]:
+    """The first block trained as a matrix-product state (see `pretrained`), the others identity blocks."""
+    first = pretrained(angles // angles_per_half(1))
+    return identity_blocks(key, blocks, angles).at[0].set(jnp.asarray(first))
+
+
+@functools.lru_cache
+def pretrained(qubits: int) -> Float[np.ndarray, "2 angles"]:
+    """Angles of one block that lower the mean of <Z_0 Z_1> over data, simulated with bonds of at most BOND."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(_pretrained(jax.random.key(qubits), qubits))
+
+
+@functools.partial(jax.jit, static_argnames="qubits")
+def _pretrained(key: Key, qubits: int) -> Array:
+    data_key, start_key = jax.random.split(key)
+    data = jax.random.uniform(data_key, (PRETRAINING_ROWS, qubits), minval=-jnp.pi / 2, maxval=jnp.pi / 2)
+    made, word = circuit(qubits, 1), pauli("ZZ", (0, 1))
+    optimiser = optax.adam(0.1)
+
+    def loss(angles: Array) -> Array:
+        return jnp.mean(jax.vmap(lambda row: mps.expectation(made, (row, angles.reshape(-1)), word, BOND))(data))
+
+    def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], None]:
+        angles, state = carry
+        change, state = optimiser.update(jax.grad(loss)(angles), state)
+        return (angles + change, state), None
+
+    start = small_gaussian(start_key, 1, angles_per_half(qubits))[0]
+    return jax.lax.scan(step, (start, optimiser.init(start)), None, PRETRAINING_STEPS)[0][0]
+
+
 STARTS: Mapping[str, Start] = {
     "uniform": uniform,
     "small_gaussian": small_gaussian,
     "identity_blocks": identity_blocks,
+    "mps_pretrained": mps_pretrained,
 }
 
 

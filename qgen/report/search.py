@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONTROLS = {
     "quantum/durr_hoyer": "control/no_amplification",
+    "quantum/grover_adaptive": "control/no_amplification",
     "quantum/fm_qaoa": "control/fm_random",
     "quantum/fm_annealing": "control/fm_simulated_annealing",
     "quantum/fourier_regressor": "control/fourier_ridge",

@@ -68,6 +68,34 @@ def sobol(key: Key, axes: int, n: int) -> Float[np.ndarray, "n axes"]:
 
 def tpe(start_points: int = 10) -> Strategy:
     """Optuna's tree-structured Parzen estimator on the space's own axes, one trial after the other."""
+
+    def sampler(**settings: int) -> Any:
+        import optuna
+
+        return optuna.samplers.TPESampler(**settings)
+
+    return _by_optuna("classical/tpe", sampler, start_points)
+
+
+def botorch(start_points: int = 10) -> Strategy:
+    """BoTorch's Gaussian process through Optuna's sampler, on the space's own axes, one trial after the other.
+
+    A study that runs it raises ModuleNotFoundError, with the command that installs it, where it is missing.
+    """
+
+    def sampler(seed: int, n_startup_trials: int) -> Any:
+        try:
+            from optuna_integration import BoTorchSampler
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"classical/botorch needs {error.name}: run `pip install 'qgen[botorch]'`."
+            ) from error
+        return BoTorchSampler(seed=seed, n_startup_trials=n_startup_trials)
+
+    return _by_optuna("classical/botorch", sampler, start_points)
+
+
+def _by_optuna(name: str, sampler: Callable[..., Any], start_points: int) -> Strategy:
     check.at_least("start_points", start_points, 1)
 
     def start(key: Key, space: Space, budget: int) -> Proposals:
@@ -76,8 +104,8 @@ def tpe(start_points: int = 10) -> Strategy:
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            sampler = optuna.samplers.TPESampler(seed=seed_of(key), n_startup_trials=min(start_points, budget // 2 + 1))
-            study = optuna.create_study(sampler=sampler)
+            chosen = sampler(seed=seed_of(key), n_startup_trials=min(start_points, budget // 2 + 1))
+            study = optuna.create_study(sampler=chosen)
             while True:
                 trial = study.ask()
                 losses = yield Proposal(_suggested(trial, space)[None])
@@ -85,7 +113,7 @@ def tpe(start_points: int = 10) -> Strategy:
         finally:
             optuna.logging.set_verbosity(level)
 
-    return Strategy("classical/tpe", start, least=2)
+    return Strategy(name, start, least=2)
 
 
 def _suggested(trial: Any, space: Space) -> Float[np.ndarray, " axes"]:

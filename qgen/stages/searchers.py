@@ -249,15 +249,20 @@ def durr_hoyer(settings: Settings) -> Strategy:
     return _grover("quantum/durr_hoyer", settings, amplify=True)
 
 
+def grover_adaptive(settings: Settings) -> Strategy:
+    """Grover adaptive search: the same with the fixed numbers of iterations of Baritompa, Bulger and Wood."""
+    return _grover("quantum/grover_adaptive", settings, amplify=True, scheduled=True)
+
+
 def no_amplification(settings: Settings) -> Strategy:
     """The same search without Grover iterations: random cells with repetition."""
     return _grover("control/no_amplification", settings, amplify=False)
 
 
-@functools.partial(jax.jit, static_argnames=("amplify", "rounds"))
-def _searched(key: Key, losses: Any, budget: Any, amplify: bool, rounds: int) -> tuple[Any, Any, Any]:
+@functools.partial(jax.jit, static_argnames=("amplify", "scheduled", "rounds"))
+def _searched(key: Key, losses: Any, budget: Any, amplify: bool, scheduled: bool, rounds: int) -> tuple[Any, Any, Any]:
     """The first item, then each round's coherent calls so far and items seen."""
-    finding, problem = grover.minimum(amplify=amplify), grover.Search(losses, budget)
+    finding, problem = grover.minimum(amplify=amplify, scheduled=scheduled), grover.Search(losses, budget)
     init_key, step_key = jax.random.split(key)
     first = finding.init(init_key, problem)
 
@@ -268,7 +273,7 @@ def _searched(key: Key, losses: Any, budget: Any, amplify: bool, rounds: int) ->
     return first.best, *jax.lax.scan(body, first, jnp.arange(rounds))[1]
 
 
-def _grover(name: str, settings: Settings, amplify: bool) -> Strategy:
+def _grover(name: str, settings: Settings, amplify: bool, scheduled: bool = False) -> Strategy:
     def start(key: Key, space: Space, budget: int) -> Proposals:
         grid = strategies.cells(space)
         if grid is None:
@@ -277,7 +282,8 @@ def _grover(name: str, settings: Settings, amplify: bool) -> Strategy:
         if amplify:
             # What the oracle would compare in superposition.
             losses = yield Proposal(grid, simulated=True)
-        first, coherent, seen = _searched(key, jnp.asarray(losses, jnp.float32), jnp.asarray(budget), amplify, budget)
+        table = jnp.asarray(losses, jnp.float32)
+        first, coherent, seen = _searched(key, table, jnp.asarray(budget), amplify, scheduled, budget)
         item, calls, before = int(first), 0, np.arange(len(grid)) == int(first)
         yield Proposal(grid[[item]])
         for now, after in zip(np.asarray(coherent).tolist(), np.asarray(seen), strict=True):
@@ -346,12 +352,14 @@ SEARCHERS: Mapping[str, Callable[[Settings], Strategy]] = {
     "classical/quasi_random": lambda settings: strategies.quasi_random(),
     "classical/tpe": lambda settings: strategies.tpe(settings.start_points),
     "classical/gp": gp,
+    "classical/botorch": lambda settings: strategies.botorch(settings.start_points),
     "classical/cma_es": cma_es,
     "classical/successive_halving": lambda settings: strategies.successive_halving(
         settings.steps, settings.lanes, first=max(1, settings.steps // 3**settings.halvings)
     ),
     "classical/hyperband": lambda settings: strategies.hyperband(settings.steps, most=settings.halvings),
     "quantum/durr_hoyer": durr_hoyer,
+    "quantum/grover_adaptive": grover_adaptive,
     "quantum/fm_qaoa": fm_qaoa,
     "quantum/fm_annealing": fm_quantum_annealing,
     "quantum/fourier_regressor": fourier_regressor,

@@ -80,6 +80,28 @@ def test_without_amplification_the_chance_is_that_of_random_draws():
     assert abs(float((best == 0.5).mean()) - chance) < SIGMAS * error
 
 
+def test_the_schedule_gains_most_rank_per_evaluation_round_by_round():
+    """The best item's rank p has a density; each round takes the iterations of the greatest expected fall per call."""
+    places = np.exp(np.linspace(np.log(1e-9), 0, 8001))
+    turns = np.arange(80)
+    chance = np.sin((2 * turns[:, None] + 1) * np.arcsin(np.sqrt(places))) ** 2
+    width, density, found = np.gradient(places), np.ones(places.size), []
+    for _ in grover.ROTATIONS[:24]:
+        fall = (width * density * chance * places / 2).sum(axis=1) / (turns + 1)
+        found.append(int(np.argmax(fall)))
+        landed = width * density * chance[found[-1]] / places
+        density = density * (1 - chance[found[-1]]) + np.cumsum(landed[::-1])[::-1]
+    assert found == list(grover.ROTATIONS[:24])
+
+
+def test_a_scheduled_search_makes_the_schedules_iterations():
+    solver = grover.minimum(scheduled=True)
+    search = grover.Search(jnp.arange(50.0), jnp.asarray(1000))
+    found = method.run(solver, jax.random.key(0), search, 12)
+    assert int(found.answer.coherent) == sum(grover.ROTATIONS[:12])
+    assert int(found.answer.evaluations) == 13
+
+
 def test_resumed_search_equals_a_straight_one(key):
     solver = grover.minimum()
     search = grover.Search(jnp.asarray([3.0, 1.0, 2.0, 0.7, 5.0, 4.0]), jnp.asarray(30))

@@ -56,6 +56,42 @@ def test_gradients_are_pennylanes(key):
     np.testing.assert_allclose(found, np.var(slopes, axis=0), atol=SINGLE)
 
 
+def test_a_pretrained_block_lowers_the_loss_and_the_others_do_nothing(key):
+    n = 3
+    angles = starts.mps_pretrained(key, 2, starts.angles_per_half(n))
+    np.testing.assert_array_equal(angles[1, 0], angles[1, 1])
+
+    @qml.qnode(qml.device("default.qubit", wires=n))
+    def node(data, halves):
+        for q in range(n):
+            qml.RY(data[q], q)
+        for layer in halves[0]:
+            for q in range(n):
+                qml.RY(layer[0, q], q)
+            for q in range(n):
+                qml.RZ(layer[1, q], q)
+            for pair in ((0, 1), (1, 2), (2, 0)):
+                qml.CNOT(pair)
+        for layer in halves[1][::-1]:
+            for pair in ((2, 0), (1, 2), (0, 1)):
+                qml.CNOT(pair)
+            for q in range(n):
+                qml.RZ(-layer[1, q], q)
+            for q in range(n):
+                qml.RY(-layer[0, q], q)
+        return qml.expval(qml.Z(0) @ qml.Z(1))
+
+    fresh = np.random.default_rng(1).uniform(-np.pi / 2, np.pi / 2, (20, n))
+    halves = np.asarray(angles[0], float).reshape(2, 2, 2, n)
+    found = [float(node(row, halves)) for row in fresh]
+    # Undone, the block leaves the product of two cosines, whose mean is (2 / pi)^2.
+    assert np.mean(found) < -0.2 < np.mean(np.prod(np.cos(fresh[:, :2]), axis=1))
+    both = qc.expectation(
+        starts.circuit(n, 2), (fresh[0].astype(np.float32), angles.reshape(-1)), qc.pauli("ZZ", (0, 1))
+    )
+    assert float(both) == pytest.approx(found[0], abs=SINGLE)
+
+
 def test_small_angles_have_the_papers_variance(key):
     drawn = np.asarray(starts.small_gaussian(key, 5, 4000))
     wanted = 1 / (4 * 2 * (20 + 2))
@@ -66,7 +102,8 @@ def test_small_angles_have_the_papers_variance(key):
 
 def test_uniform_starts_lie_on_a_plateau_and_others_do_not(key):
     variances = {
-        name: [float(starts.gradient_variance(key, name, n, 4, 100).mean()) for n in (2, 6)] for name in starts.STARTS
+        name: [float(starts.gradient_variance(key, name, n, 4, 100).mean()) for n in (2, 6)]
+        for name in ("uniform", "small_gaussian", "identity_blocks")
     }
     # Four more qubits cost a random circuit about a factor of 4^2 to 2^4; the others keep most of the gradient.
     assert variances["uniform"][1] < variances["uniform"][0] / 4

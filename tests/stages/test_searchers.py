@@ -1,6 +1,9 @@
 """Every searcher on a small surface and on a table; the table's own bookkeeping; searchers as arms of a stage."""
 
+import importlib.util
 import itertools
+import sys
+import warnings
 
 import jax
 import numpy as np
@@ -44,6 +47,8 @@ def made():
 
 TABLE = made()
 SETTINGS = Settings(27, start_points=6, halvings=2, shots=32, sweeps=15, training_flops=1e6, training_numbers=100)
+APART = ("quantum/fm_annealing", "classical/botorch")
+"""A slow one and one that needs an extra have tests of their own."""
 GOOD = [
     "classical/tpe",
     "classical/gp",
@@ -55,7 +60,7 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name in SEARCHERS if name != "quantum/fm_annealing"])
+@pytest.mark.parametrize("name", [name for name in SEARCHERS if name not in APART])
 def test_a_searcher_keeps_its_budget_and_tells_what_it_took(name):
     strategy = SEARCHERS[name](SETTINGS)
     assert strategy.name == name
@@ -67,7 +72,7 @@ def test_a_searcher_keeps_its_budget_and_tells_what_it_took(name):
         sum(trial.steps for trial in history.trials) / 27 + history.trials[-1].coherent
     )
     family = name.split("/")[0]
-    assert (history.simulated > 0) == (name == "quantum/durr_hoyer")
+    assert (history.simulated > 0) == (name in ("quantum/durr_hoyer", "quantum/grover_adaptive"))
     used = total(history.resources)
     if family != "quantum":
         assert (used is None and history.trials[-1].coherent == 0) or name == "control/gp_ucb"
@@ -83,6 +88,18 @@ def test_an_annealed_machine_finds_the_least_cell():
     need = total(history.resources)
     assert need.qubits == 12 and need.anneals == 6 * SETTINGS.shots
     assert tabular.curve(TABLE, history, [12]).regret[0] <= 0.1 + CLOSE
+
+
+def test_botorch_searches_where_it_is_installed_and_names_the_command_where_not(monkeypatch):
+    strategy = SEARCHERS["classical/botorch"](SETTINGS)
+    if importlib.util.find_spec("optuna_integration") and importlib.util.find_spec("botorch"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its samplers are experimental
+            history = tabular.search(jax.random.key(1), TABLE, strategy, 12, 0)
+        assert tabular.curve(TABLE, history, [12]).regret[0] <= 0.2
+    monkeypatch.setitem(sys.modules, "optuna_integration", None)
+    with pytest.raises(ModuleNotFoundError, match=r"run `pip install 'qgen\[botorch\]'`"):
+        tabular.search(jax.random.key(1), TABLE, strategy, 12, 0)
 
 
 def test_the_oracles_price_is_per_call():
