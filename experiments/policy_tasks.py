@@ -151,12 +151,11 @@ def writing(base: Artefacts, updates: int, episodes: int, length: int, prompt: i
     params = train.fit(jax.random.key(2), start, model, tokens, recipe, adapt_steps, batch).params
     made = brackets.effects(base.tokenizer, model.vocabulary)
     held = tokenizer.stream(base.tokenizer, base.samples_holdout)
-    frozen = brackets.freeze(params, model, held, FEATURES, prompt, made)
-    short = brackets.shortened(model, prompt + length)
+    frozen, short = brackets.freeze(params, model, held, FEATURES, prompt, length, made)
 
     def build(frozen: Any) -> Environment:
         return Environment(
-            lambda key: brackets.reset(key, frozen, short),
+            lambda key: brackets.reset(key, frozen),
             lambda state: brackets.observe(state, length, frozen),
             lambda key, state, action: brackets.step(key, state, action, length, prompt, frozen, short),
         )

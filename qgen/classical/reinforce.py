@@ -138,10 +138,14 @@ def learn(
         params, moments = carry
         batch_key, learn_key = jax.random.split(jax.random.fold_in(step_key, t))
         batch = play(batch_key, params["policy"], environment, policy, config)
-        for epoch in range(config.passes):
+
+        def learn_once(carry: tuple[Params, Any], epoch: Array) -> tuple[tuple[Params, Any], None]:
+            params, moments = carry
             slope = jax.grad(loss)(params, jax.random.fold_in(learn_key, epoch), batch, policy, value, config)
             moves, moments = optimiser.update(slope, moments)
-            params = jax.tree.map(lambda leaf, move: leaf - rate * move, params, moves)
+            return (jax.tree.map(lambda leaf, move: leaf - rate * move, params, moves), moments), None
+
+        (params, moments), _ = jax.lax.scan(learn_once, (params, moments), jnp.arange(config.passes))
         done = jnp.sum(jnp.where(batch.alive, batch.rewards, 0.0), axis=-1).mean()
         return (params, moments), (done, jnp.sum(batch.alive))
 

@@ -18,6 +18,8 @@ from qgen.lm import tokenizer, transformer, weights
 from qgen.lm.transformer import Config
 from qgen.types import Array, Bool, Float, Int, Key, Params
 
+PROMPTS = 64
+"""The most prompts that episodes start from."""
 GROUPS = ("none", "opening", "closing", "both")
 DEEP = 3.0
 """The depth at which the feature of depth is tanh(1)."""
@@ -44,17 +46,17 @@ class Frozen(NamedTuple):
 
     Attributes:
         params: the model.
-        prompts: tokens, [prompts, time].
         mean: of the features, [width].
         directions: their leading principal directions over their deviations, [width, n].
         effects: of every token.
+        starts: a State per prompt, which the model has read.
     """
 
     params: Params
-    prompts: Int[Array, "prompts time"]
     mean: Float[Array, " width"]
     directions: Float[Array, "width n"]
     effects: Effects
+    starts: Any = ()
 
 
 class State(NamedTuple):
@@ -106,37 +108,55 @@ def is_balanced(text: str) -> bool:
 
 
 def freeze(
-    params: Params, config: Config, tokens: Int[Array, " length"], n_features: int, prompt: int, made: Effects
-) -> Frozen:
-    """The model with prompts and principal directions of its hidden states, both from a text.
+    params: Params,
+    config: Config,
+    tokens: Int[Array, " length"],
+    n_features: int,
+    prompt: int,
+    length: int,
+    made: Effects,
+) -> tuple[Frozen, Config]:
+    """The model with prompts that it has read and principal directions of its hidden states, both from a text.
 
     Args:
         params: the model.
         config: its architecture.
         tokens: the text.
         n_features: principal directions to keep, at most the width.
-        prompt: tokens of a prompt.
+        prompt: tokens of a prompt; its own brackets do not count.
+        length: tokens of an episode.
         made: from `effects`.
+
+    Returns:
+        What an episode reads, and the architecture with a context of `prompt + length`.
     """
     check.within("n_features", n_features, 1, config.width)
-    check.within("prompt", prompt, 1, config.context - 1)
+    check.at_least("prompt", prompt, 1)
+    check.within("prompt + length", prompt + length, 2, config.context)
     rows = tokens.shape[0] // config.context
     check.at_least("tokens.size // config.context", rows, 1)
-    read = jnp.asarray(tokens[: rows * config.context]).reshape(rows, config.context)[:64]
+    read = jnp.asarray(tokens[: rows * config.context]).reshape(rows, config.context)[:PROMPTS]
     hidden = transformer.apply(params, read, config, features=True).reshape(-1, config.width).astype(jnp.float32)
     mean = hidden.mean(axis=0)
     _, s, vt = jnp.linalg.svd(hidden - mean[None, :], full_matrices=False)
     deviations = s[:n_features] / jnp.sqrt(hidden.shape[0])
-    return Frozen(params, read[:, :prompt], mean, vt[:n_features].T / deviations[None, :], made)
+    frozen = Frozen(params, mean, vt[:n_features].T / deviations[None, :], made)
+    short = dataclasses.replace(config, context=prompt + length)
+    starts = jax.jit(jax.vmap(lambda tokens: _begun(tokens, frozen, short)))(read[:, :prompt])
+    return frozen._replace(starts=starts), short
 
 
-def reset(key: Key, frozen: Frozen, config: Config) -> State:
-    """A start: one of the prompts, read by the model; its own brackets do not count."""
-    prompt = frozen.prompts[jax.random.randint(key, (), 0, frozen.prompts.shape[0])]
+def _begun(prompt: Array, frozen: Frozen, config: Config) -> State:
     cache = transformer.empty_cache(frozen.params, config, 1)
     logs, hidden, cache = _read(prompt, 0, cache, frozen, config)
     zero = jnp.zeros((), jnp.int32)
     return State(cache, zero, logs, hidden, zero, jnp.asarray(False), zero)
+
+
+def reset(key: Key, frozen: Frozen) -> State:
+    """A start: after one of the prompts."""
+    number = jax.random.randint(key, (), 0, frozen.starts.logs.shape[0])
+    return jax.tree.map(lambda leaf: leaf[number], frozen.starts)
 
 
 def observe(state: State, length: int, frozen: Frozen) -> tuple[Float[Array, " features"], Float[Array, " groups"]]:
@@ -184,9 +204,3 @@ def _read(tokens: Array, start: Array | int, cache: Any, frozen: Frozen, config:
     logits = weights.product(hidden, weights.unpack(frozen.params["head"]["kernel"]))
     components = (hidden[0].astype(jnp.float32) - frozen.mean) @ frozen.directions
     return jax.nn.log_softmax(logits[0].astype(jnp.float32)), components, cache
-
-
-def shortened(config: Config, positions: int) -> Config:
-    """The same model with a smaller cache."""
-    check.within("positions", positions, 2, config.context)
-    return dataclasses.replace(config, context=positions)

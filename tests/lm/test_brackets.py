@@ -1,5 +1,6 @@
 """The bracket reward against a parser that strikes out pairs, and the groups' prior against numpy."""
 
+import dataclasses
 import functools
 import re
 
@@ -32,8 +33,9 @@ def made():
     # Brackets are made likely, so that samples hold some.
     params["head"]["kernel"] = params["head"]["kernel"].at[:, effects.group > 0].multiply(3.0)
     tokens = tokenizer.stream(text, TEXTS * 4)
-    frozen = brackets.freeze(params, config, tokens, 2, PROMPT, effects)
-    return text, config, frozen, tokens
+    frozen, short = brackets.freeze(params, config, tokens, 2, PROMPT, LENGTH, effects)
+    assert short.context == PROMPT + LENGTH
+    return text, short, frozen, tokens
 
 
 def test_effects_are_those_of_the_texts(made):
@@ -56,7 +58,7 @@ def test_the_reward_is_that_of_the_text(made):
     """Random actions through the environment; the text is put together from the drawn tokens' cache-free twin."""
     text, config, frozen, _ = made
     step = jax.jit(functools.partial(brackets.step, length=LENGTH, prompt=PROMPT, frozen=frozen, config=config))
-    begin = jax.jit(lambda key: brackets.reset(key, frozen, config))
+    begin = jax.jit(lambda key: brackets.reset(key, frozen))
     seen = set()
     for seed in range(12):
         state = begin(jax.random.key(seed))
@@ -78,17 +80,17 @@ def test_the_reward_is_that_of_the_text(made):
 
 def test_what_is_observed_is_the_models_next_token_and_features(made):
     _, config, frozen, tokens = made
-    state = jax.jit(lambda key: brackets.reset(key, frozen, config))(jax.random.key(3))
+    state = jax.jit(lambda key: brackets.reset(key, frozen))(jax.random.key(3))
     features, prior = brackets.observe(state, LENGTH, frozen)
-    rows = [np.asarray(row) for row in frozen.prompts]
-    logits = [np.asarray(transformer.apply(frozen.params, row[None], config))[0, -1] for row in rows]
+    read = np.asarray(tokens[: len(tokens) // 16 * 16]).reshape(-1, 16)
+    logits = np.asarray(transformer.apply(frozen.params, read[:, :PROMPT], config))[:, -1]
     shares = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in logits]
     masses = [[share[frozen.effects.group == g].sum() for g in range(len(GROUPS))] for share in shares]
     assert min(np.abs(np.exp(prior) - mass).max() for mass in masses) < 1e-4
     assert features.shape == (4,) and float(features[0]) == 0 and float(features[1]) == -1
     # The directions whiten what they were made from.
-    read = np.asarray(tokens[: len(tokens) // 16 * 16]).reshape(-1, 16)
-    hidden = np.asarray(transformer.apply(frozen.params, read, config, features=True)).reshape(-1, 16)
+    whole = dataclasses.replace(config, context=16)
+    hidden = np.asarray(transformer.apply(frozen.params, read, whole, features=True)).reshape(-1, 16)
     components = (hidden - np.asarray(frozen.mean)) @ np.asarray(frozen.directions)
     np.testing.assert_allclose(components.T @ components / len(components), np.eye(2), atol=1e-3)
 
@@ -98,10 +100,10 @@ def test_refusals(made):
     plain = tokenizer.train(["no such letters"], "char", 30)
     with pytest.raises(ValueError, match="has no token of the group opening"):
         brackets.effects(plain, 30)
-    with pytest.raises(ValueError, match="`n_features` must lie in"):
-        brackets.freeze(frozen.params, config, tokens, 17, PROMPT, frozen.effects)
-    with pytest.raises(ValueError, match="`prompt` must lie in"):
-        brackets.freeze(frozen.params, config, tokens, 2, 16, frozen.effects)
-    with pytest.raises(ValueError, match="`positions` must lie in"):
-        brackets.shortened(config, 17)
-    assert brackets.shortened(config, 9).context == 9
+    for n_features, prompt, length, message in (
+        (17, 2, 2, "`n_features` must lie in"),
+        (2, 0, 4, "`prompt` must be at least 1"),
+        (2, 5, 12, r"`prompt \+ length` must lie in"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            brackets.freeze(frozen.params, config, tokens, n_features, prompt, length, frozen.effects)
