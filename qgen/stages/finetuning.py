@@ -1,7 +1,7 @@
 """Finetuning: the trained model learns a second domain from a few documents.
 
 Problem: 10 to 1000 documents of the second domain, a part of them for validation, and the model of the stage before.
-Classical: every weight, low-rank adapters (LoRA), and distillation of the adapted model into one of half its depth.
+Classical: every weight, adapters (LoRA and its kin), and distillation of the adapted model into one of half its depth.
 Quantum: the LoRA's weights generated from a circuit's distribution, which is read from shots in training.
 Score: bits per byte on held-out documents of the second domain; what was forgotten of the first; parameters trained.
 """
