@@ -87,7 +87,7 @@ class Config:
 
 PRICED = 3
 """Seeds whose joules are kept: circuits are alike whatever the seed."""
-DEVICES = ("helios", "heron_r3_aachen", "heron_r1_torino", "iqm_garnet", "ibex_q1")
+DEVICES = ("helios", "heron_r1_torino", "ibex_q1")
 """Machines in the order of their two-qubit errors, 8e-4 to 1.3e-2."""
 
 

@@ -18,7 +18,7 @@ LINES = {
     "quantum/angle": ("#009E73", "-"),
     "quantum/angle_adapted": ("#56B4E9", "-"),
 }
-ERRORS = {"helios": 7.9e-4, "heron_r3_aachen": 1.5e-3, "heron_r1_torino": 4.2e-3, "iqm_garnet": 6e-3, "ibex_q1": 1.3e-2}
+ERRORS = {"helios": 7.9e-4, "heron_r1_torino": 4.2e-3, "ibex_q1": 1.3e-2}
 """Errors of two-qubit gates, for a figure's axis."""
 
 
