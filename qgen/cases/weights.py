@@ -35,7 +35,7 @@ TUNING_KEY = 10_000
 COUNTED, REPEATS = 24, 8
 """Weights whose candidates the calls are counted on, and searches of each."""
 POINTS = 20
-"""Points of a stored curve."""
+"""Most points of a stored curve, denser at its start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _arm(name: str, setting: Setting, note: str = "", choice: tuple[float, float
         spent = np.asarray(batch * (run.spent.single + run.spent.coherent), dtype=float)
         single, coherent = float(run.spent.single[-1]), float(run.spent.coherent[-1])
         answer = Answer(run.layers, float(run.least), float(spent[-1]), coherent)
-        kept = np.unique(np.linspace(0, len(spent) - 1, POINTS).astype(int))
+        kept = np.unique(np.geomspace(1, len(spent), POINTS).round().astype(int)) - 1
         curve = np.asarray(run.curve, dtype=float)[kept].round(5)
         trace = {"passes": (spent[kept] / n_train).round(1), "validation_loss": curve}
         used = ()

@@ -134,6 +134,7 @@ PUBLISHED = (
     effect("test loss against the best of all candidates", None, "test_loss", ALL),
     Published("log10 of forward passes over tuned Adam's", None, "", work(ADAM)),
     Published("log10 of forward passes over those of all candidates", None, "", work(ALL)),
+    Published("weights for which passes are as many as Adam's, 16 candidates", None, "", equal_weights),
     Published("accuracy at the most noise minus none", None, "noise robustness, no number", noise_loss, unit="points"),
 )
 
@@ -251,7 +252,7 @@ def crossover(rows: Sequence[Record]) -> "Figure":
 
 
 class Needed(NamedTuple):
-    """The work of the largest network, means over its seeds.
+    """The work of the largest network with one seed.
 
     Attributes:
         visits: passes of the training part that one evaluation per weight would have taken until the best network.
@@ -262,28 +263,37 @@ class Needed(NamedTuple):
     adam: float
 
 
-def needed(rows: Sequence[Record]) -> Needed | None:
-    """What the largest network needed; None where it was not trained by both."""
+def needed(rows: Sequence[Record]) -> dict[int, Needed]:
+    """Seed -> what the largest network needed, where both arms trained it."""
     largest = max((row.metrics["weights"] for row in ideal(rows)), default=0.0)
     own = {row.seed: row for row in ideal(rows) if row.arm == QUANTUM and row.metrics["weights"] == largest}
     other = {row.seed: row for row in ideal(rows) if row.arm == ADAM and row.metrics["weights"] == largest}
-    visits, passes = [], []
-    for seed in own.keys() & other.keys():
+    made = {}
+    for seed in sorted(own.keys() & other.keys()):
         row, curve = own[seed], np.array(own[seed].trace["validation_loss"])
-        sweeps = row.config["sweeps"] * (1 + int(curve.argmin())) / len(curve)
-        visits.append(sweeps * min(row.config["batch"], row.metrics["examples"]) / row.metrics["examples"])
+        per_visit = min(row.config["batch"], row.metrics["examples"]) / row.metrics["examples"]
+        # All sweeps spend the same, so that the share of the passes is that of the sweeps.
+        sweeps = row.config["sweeps"] * row.trace["passes"][int(curve.argmin())] / row.trace["passes"][-1]
         rival = np.minimum.accumulate(other[seed].trace["validation_loss"])
         place = int(np.argmax(rival <= max(curve.min(), rival[-1])))
-        passes.append(other[seed].trace["passes"][place])
-    return Needed(float(np.mean(visits)), float(np.mean(passes))) if visits else None
+        made[seed] = Needed(sweeps * per_visit, other[seed].trace["passes"][place])
+    return made
+
+
+def equal_weights(rows: Sequence[Record]) -> list[float]:
+    """Weights of the network for which the search needs as many passes as Adam, with LEAST candidates, per seed."""
+    found = {row.seed: law for row, law in zip(counted(rows), laws(rows), strict=True)}
+    work = needed(rows)
+    return [work[seed].adam / (work[seed].visits * float(found[seed].calls(LEAST))) for seed in work.keys() & found]
 
 
 def _map(made: "Figure", axes: Any, rows: Sequence[Record], law: Law) -> None:
-    measured = needed(rows)
-    if measured is None:
+    measured = list(needed(rows).values())
+    if not measured:
         return
+    share = np.mean([one.visits for one in measured]) / np.mean([one.adam for one in measured])
     weights, n = np.geomspace(1, 1e12, 240), np.geomspace(2, 2**20, 200)
-    ratio = measured.visits * weights[None, :] * law.calls(n)[:, None] / measured.adam
+    ratio = share * weights[None, :] * law.calls(n)[:, None]
     colours = axes.pcolormesh(
         weights, n, np.log10(ratio), cmap="PuOr_r", vmin=-12, vmax=12, shading="auto", rasterized=True
     )

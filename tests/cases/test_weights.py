@@ -111,6 +111,17 @@ def test_changes_and_laws_by_hand():
     assert law.exponent == pytest.approx(0.5) and law.factor == pytest.approx(3.0)
 
 
+def test_equal_work_by_hand():
+    """Half of 16 sweeps on 128 of 512 examples are two passes per evaluation; Adam is as good after 30 passes."""
+    own = made(weights_report.QUANTUM, 0, "digits", weights=100.0, examples=512.0)
+    calls = {"candidates": [16, 64], "calls": [4.0, 8.0]}
+    own = dataclasses.replace(own, trace={"passes": [50.0, 100.0, 200.0], "validation_loss": [0.9, 0.4, 0.5]} | calls)
+    other = made(weights_report.ADAM, 0, "digits", weights=100.0, examples=512.0)
+    other = dataclasses.replace(other, trace={"passes": [3.0, 30.0, 300.0], "validation_loss": [0.8, 0.4, 0.1]})
+    assert weights_report.needed([own, other]) == {0: (2.0, 30.0)}
+    assert weights_report.equal_weights([own, other]) == [pytest.approx(30 / (2 * 4))]
+
+
 def test_the_case_is_registered_and_refuses(sources):
     assert cases.load("weights") is weights.CASE
     arms = [point.arms for point in weights.points(CONFIG, sources)]
