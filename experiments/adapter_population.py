@@ -220,7 +220,6 @@ def scored(keys: Key, params: Params, data: Data, made: Trained, entry: Entry, m
 GENERATED: Mapping[str, str] = {
     "quantum/parameter_generator": "circuit",
     "control/infinite_shots": "exact",
-    "control/random_vector": "random",
     "control/wide_hypernetwork": "bits",
 }
 """Arm -> its source, as in `qgen.stages.generated`."""
@@ -240,7 +239,7 @@ def entries(params: Params, model: transformer.Config, config: few_samples.Confi
     made = [masked("classical/lora", Lora(ranks[-1]), ranks, params, model)]
     made += [masked("classical/rslora", RsLora(ranks[-1]), ranks, params, model)]
     settings: list[tuple[str, str, Adapter]] = [("classical/full", "every entry", Full())]
-    settings += [("classical/vera", f"rank {rank}", Vera(rank)) for rank in (16, 128)]
+    settings += [("classical/vera", f"rank {rank}", Vera(rank)) for rank in (64,)]
     settings += [("classical/lokr", f"rank {rank}", Lokr(rank)) for rank in (1, 8)]
     settings += [("classical/boft", f"block {block}", Boft(block)) for block in (2, 8)]
     settings += [("classical/tinylora", f"rank {rank}, width {rank**2}", TinyLora(rank, rank**2)) for rank in sizes]
@@ -249,7 +248,7 @@ def entries(params: Params, model: transformer.Config, config: few_samples.Confi
         ("control/peft_no_entanglement", f"rank {sizes[-1]}", QuantumPeft(sizes[-1], entangled=False)),
         ("control/peft_frozen_angles", f"rank {sizes[-1]}", QuantumPeft(sizes[-1], frozen=True)),
     ]
-    settings += [("inspired/quanta", f"{axes} axes", Quanta(axes)) for axes in (2, 3)]
+    settings += [("inspired/quanta", f"{axes} axes", Quanta(axes)) for axes in (3,)]
     settings += [("inspired/compound", f"order {order}", Compound(order)) for order in (1, 2)]
     made += [single(name, size, adapter, params, model) for name, size, adapter in settings]
     return made + [_generated(name, source, params, model, config) for name, source in GENERATED.items()]
