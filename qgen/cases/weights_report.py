@@ -194,13 +194,17 @@ def training(rows: Sequence[Record]) -> "Figure":
                 axes[place].fill_between(passes, *ends, color=colour, alpha=0.13, linewidth=0)
         axes[place].set(xscale="log", yscale="log", xlabel="passes of the training part")
         axes[place].set_title(setting.replace(", hidden layers", "").rsplit(",", 1)[0])
-        axes[place].yaxis.set_major_formatter("{x:g}")
-        axes[place].yaxis.set_minor_formatter("{x:g}")
-        axes[place].tick_params(axis="y", which="minor", labelsize=5)
+        axes[place].yaxis.set_major_formatter(_sparse)
+        axes[place].yaxis.set_minor_formatter(_sparse)
     axes[0].set_ylabel("least validation loss so far (nats)")
     axes[0].legend(fontsize=6)
     _noise(axes[-1], rows)
     return made
+
+
+def _sparse(x: float, _: Any) -> str:
+    """1, 2 and 5 of every decade as plain numbers."""
+    return f"{x:g}" if f"{x:.0e}"[0] in "125" else ""
 
 
 def _noise(axes: Any, rows: Sequence[Record]) -> None:

@@ -83,8 +83,8 @@ def test_every_part_of_a_split_is_another(given, sources):
 
 def test_calls_are_counted_for_every_number_of_candidates(quantum):
     np.testing.assert_array_equal(quantum.trace["candidates"], [4])
-    # The best of four by Grover's search takes between one evaluation and, by Dürr and Høyer, 22.5 * sqrt(4).
-    assert 1 < float(quantum.trace["calls"][0]) < 45
+    # Dürr and Høyer's bound for four candidates.
+    assert 0 < float(quantum.trace["calls"][0]) < 45
 
 
 def test_tuning_tries_as_many_configurations_for_every_arm():
