@@ -61,6 +61,7 @@ def begin(tmp_path, monkeypatch):
             stages=(stage,),
             compared=frozenset({"toy"}),
             arms=frozenset({ARM}),
+            whole=False,
             reference={"toy": ARM},
             configs={"toy": Config(size)},
             base=BASE,
