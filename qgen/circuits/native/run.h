@@ -390,19 +390,24 @@ class Run {
       }
       angle_sums<T>(high_sums_, high_bits(), 0, middle, last, found, alone);
     } else if (op.form == PhaseForm::kTables) {
-      V sums[kParts][2] = {};
+      V sums[kParts][2] = {}, totals[kParts][2] = {};
       undo_full<T>(
           x, sizes_.plane, wide, [&](size_t k) { return from_tables(op, k); },
           [&](size_t part, size_t k, V g) {
             for (size_t t = 0; t < op.tables.size(); ++t) {
               const T* values = tables_[op.tables[t].second];
               sums[part][t] += g * (p_.low > 0 ? reinterpret_cast<const V*>(values)[k] : splat<T>(values[k]));
+              if ((k & (kSumRun - 1)) == 0) {
+                totals[part][t] += sums[part][t];
+                sums[part][t] = V{};
+              }
             }
           },
           team_);
       for (size_t t = 0; t < op.tables.size(); ++t) {
-        for (size_t part = 1; part < kParts; ++part) sums[0][t] += sums[part][t];
-        add_gradient(op.tables[t].first, reduced(sums[0][t]));
+        V total{};
+        for (size_t part = 0; part < kParts; ++part) total += totals[part][t] + sums[part][t];
+        add_gradient(op.tables[t].first, reduced(total));
       }
     } else {
       full_angles(op);

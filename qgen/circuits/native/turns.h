@@ -12,6 +12,7 @@ namespace qgen {
 constexpr int kTileBits = 8;      // vectors in a tile for the first-level cache, log2
 constexpr int kOuterBits = 13;    // vectors in a tile for the second-level cache, log2
 constexpr size_t kParts = 16;     // ranges that a pass over one large state is split into
+constexpr size_t kSumRun = size_t(1) << 12;  // terms that are added up one after the other in single precision
 constexpr int kForwardBits = 3;   // bits per pass over vectors
 constexpr int kBackwardBits = 2;  // where two states fill the registers
 
@@ -316,7 +317,10 @@ inline void turn_both(Vec<T>* psi, Vec<T>* lam, int bits, int low, const Matrix2
   }
   in_groups(m.middle, count, far, [&](int first, int size) {
     over(team, size_t(1) << (bits - size), parts, [&](size_t begin, size_t end, size_t part) {
-      rotate_some_of_both<T>(psi, lam, begin, end, m.above + first, size, undo, part_sums[part] + first);
+      for (size_t at = begin; at < end; at += kSumRun) {
+        const size_t stop = end - at < kSumRun ? end : at + kSumRun;
+        rotate_some_of_both<T>(psi, lam, at, stop, m.above + first, size, undo, part_sums[part] + first);
+      }
     });
   });
   for (size_t p = 0; p < parts; ++p) {
