@@ -109,7 +109,11 @@ def learning(rows: Sequence[Record]) -> "Figure":
     left.set(xlabel="training patients", ylabel="hard-label AUC", title="few samples", xscale="log")
     middle.set(xlabel="shots per circuit", title="shots", xscale="log")
     right.set(xlabel="error of a two-qubit gate", title="noise at the most shots")
-    left.legend(fontsize=6)
+    left.set_ylim(0.45, 1.0)
+    for axes, places in ((left, sizes), (middle, sorted({row.config["shots"] for row in rows} - {0}))):
+        axes.set_xticks(places, [str(place) for place in places])
+        axes.minorticks_off()
+    left.legend(fontsize=6, loc="lower right")
     return made
 
 
