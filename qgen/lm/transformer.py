@@ -331,7 +331,8 @@ def extend(
     config: Config,
     *,
     gates: Gates | None = None,
-) -> tuple[Float[Array, "batch vocabulary"], Cache]:
+    features: bool = False,
+) -> tuple[Float[Array, "batch out"], Cache]:
     """Reads `tokens` at positions start, start + 1, ... on top of a cache.
 
     Args:
@@ -341,6 +342,7 @@ def extend(
         cache: keys and values of those tokens.
         config: the architecture.
         gates: as in `apply`.
+        features: return the last token's hidden state [batch, width] that the head reads, instead of logits.
 
     Returns:
         Logits that follow the last token, float32, and the extended cache.
@@ -348,7 +350,7 @@ def extend(
     _check_gates(gates, config)
     model = _model(params, config)
     hidden, cache = model(tokens, start, cache, gates, None)
-    return model.head(hidden[:, -1]).astype(jnp.float32), cache
+    return hidden[:, -1] if features else model.head(hidden[:, -1]).astype(jnp.float32), cache
 
 
 def size(params: Params) -> int:
