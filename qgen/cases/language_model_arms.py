@@ -1,0 +1,300 @@
+"""The arms of the language model's case: the quantum head, its parts left out one by one, and classical heads.
+
+Every tuned arm tries TRIALS settings and keeps the one of most accuracy on the validation part.
+"""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgen.circuits.noise import Channel, NoiseModel
+from qgen.quantum import head as heads
+from qgen.quantum.head import Head, Settings
+from qgen.stages.base import Arm, Outcome, Use
+from qgen.types import Key
+
+TRIALS = 6
+"""Settings that every tuned arm tries."""
+RATES, PADS = (0.01, 0.03), (3.0, 1.0, 0.0)
+"""Learning rates and paddings of a head with encoders: TRIALS in all; a single trial takes the first of each."""
+ALONE = (0.01, 0.03, 0.003, 0.1, 0.02, 0.05)
+"""Learning rates of a head without encoders."""
+SCALE = float(np.pi)
+"""Radians per unit of an encoder's <Z>."""
+SINGLE = 0.1
+"""Error of a one-qubit gate over that of a two-qubit gate."""
+MACHINE_SHOTS = 1000
+"""Shots per circuit that a machine is charged."""
+CLASSICAL = ("classical/logistic", "classical/rbf_svm", "classical/mlp_48", "classical/mlp_192", "classical/matched")
+CONTROLS = (
+    "control/encoders_only",
+    "control/no_encoders",
+    "control/no_reuploading",
+    "control/no_entanglement",
+    "control/frozen",
+)
+HEAD = "quantum/head"
+UNTRAINED = "control/untrained"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        data: "sst2" or "generated".
+        samples: labelled samples per label; 0: all phrases that were encoded.
+        pool: phrases of the training set that were encoded; 0: all.
+        qubits: width of the quantum machine's circuit.
+        encoders: amplitude encoders before it.
+        trials: settings that each arm tries.
+        steps: training steps of the quantum head.
+        batch: examples per step.
+        shots: shots per circuit at which the trained head is evaluated as well.
+        errors: errors of a two-qubit gate at which it is evaluated as well.
+    """
+
+    data: str = "sst2"
+    samples: int = 256
+    pool: int = 0
+    qubits: int = 10
+    encoders: int = 1
+    trials: int = TRIALS
+    steps: int = 200
+    batch: int = 32
+    shots: tuple = ()
+    errors: tuple = ()
+
+
+class Labelled(NamedTuple):
+    """Features [examples, features] of unit length, and classes [examples] of 0 and 1."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+class Problem(NamedTuple):
+    """What every arm sees."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+
+
+class Answer(NamedTuple):
+    """Logits of the test part: exact, and by name of a number of shots or an error; the numbers that were trained.
+
+    `predict` classifies features again without a quantum machine; None where it takes one.
+    """
+
+    logits: Mapping[str, np.ndarray]
+    size: int
+    validation: float
+    predict: Callable[[np.ndarray], Any] | None = None
+
+
+def structure(setting: Setting, features: int, **changes: Any) -> Head:
+    """The quantum head of a setting; wide enough that few samples are fitted, deep enough that they can be."""
+    usual = Head(features, setting.qubits, setting.encoders, encoder_layers=10, blocks=2, layers=1, connectivity=2)
+    return dataclasses.replace(usual, **changes)
+
+
+def settings(trials: int, head: Head) -> Settings:
+    """The lanes that are tried, TRIALS at most: learning rates with paddings, or alone where nothing is padded."""
+    pairs = [(rate, pad) for rate in RATES for pad in PADS] if head.encoders else [(rate, 0.0) for rate in ALONE]
+    rates, pads = zip(*pairs[:trials], strict=True)
+    scale = SCALE if head.encoders else 1.0  # radians per standard deviation of the first component
+    return Settings(jnp.asarray(rates), jnp.full(trials, scale), jnp.asarray(pads))
+
+
+class Trained(NamedTuple):
+    """The chosen lane, and what it scores on the validation part."""
+
+    params: Any
+    settings: Settings
+    validation: float
+
+
+def trained(key: Key, setting: Setting, head: Head, problem: Problem, frozen: bool = False) -> Trained:
+    """Trains all lanes in one program and keeps the best on the validation part (ties: the least loss)."""
+    lanes = settings(setting.trials, head)
+    keys = jax.random.split(key, setting.trials)
+    x, y = (jnp.asarray(part) for part in problem.train)
+    params = heads.population(keys, x, y, lanes, head, setting.steps, setting.batch, frozen).params
+    logits = np.asarray(
+        jax.vmap(lambda own, lane: heads.predict(own, jnp.asarray(problem.validation.x), head, lane))(params, lanes)
+    )
+    hits, loss = accuracies(logits, problem.validation.y)
+    best = int(np.lexsort((loss, -hits))[0])
+    return Trained(*jax.tree.map(lambda leaf: leaf[best], (params, lanes)), float(hits[best]))
+
+
+def accuracies(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and cross-entropy of each row of logits."""
+    return ((logits > 0) == y[None]).mean(1), np.logaddexp(0, np.where(y[None] == 1, -logits, logits)).mean(1)
+
+
+def centred(problem: Problem, kept: int) -> Problem:
+    """The leading principal components of the training part, in standard deviations of the first."""
+    mean = problem.train.x.mean(0)
+    _, spread, directions = np.linalg.svd(problem.train.x - mean, full_matrices=False)
+    kept = min(kept, len(directions))
+    unit = spread[0] / np.sqrt(len(problem.train.x))
+    parts = [Labelled(((p.x - mean) @ directions[:kept].T / unit).astype(np.float32), p.y) for p in problem]
+    return Problem(*parts)
+
+
+def quantum(name: str, note: str = "", frozen: bool = False, **changes: Any) -> Callable[[Setting], Arm]:
+    """The quantum head with some of its structure changed."""
+
+    def factory(setting: Setting) -> Arm:
+        def solve(key: Key, problem: Problem) -> Outcome:
+            if changes.get("encoders") == 0:
+                problem = centred(problem, setting.qubits)
+            head = structure(setting, problem.train.x.shape[1], **changes)
+            run = trained(key, setting, head, problem, frozen)
+            x, own = jnp.asarray(problem.test.x), (run.params, head, run.settings)
+            logits = {"": np.asarray(heads.predict(own[0], x, *own[1:]))}
+            needs = ()
+            if head.qubits:
+                for shots in setting.shots:
+                    drawn = heads.sampled(jax.random.fold_in(key, shots), own[0], x, *own[1:], shots)
+                    logits[f"_shots_{shots}"] = np.asarray(drawn)
+                for error in setting.errors:
+                    logits[f"_error_{round(error * ERROR_UNIT)}"] = np.asarray(noisy(*own, x, error))
+                training = heads.training_resources(head, setting.steps, setting.batch, MACHINE_SHOTS)
+                needs = (setting.trials * training, heads.inference_resources(head, len(x), MACHINE_SHOTS))
+            predict = None if head.qubits else functools.partial(_values, run, head)
+            numbers = run.params["weight"].size + 1 if frozen else heads.size(head)
+            return Outcome(Answer(logits, numbers, run.validation, predict), needs)
+
+        def host(key: Key, problem: Problem) -> Any:
+            head = structure(setting, problem.train.x.shape[1], qubits=0)
+            run = trained(key, setting, head, problem)
+            return heads.predict(run.params, jnp.asarray(problem.test.x), head, run.settings)
+
+        is_priced = name.startswith("quantum/")
+        return Arm(name, solve, note, host if is_priced else None)
+
+    return factory
+
+
+ERROR_UNIT = 10_000
+"""Errors in the names of metrics are counted in units of 1 / ERROR_UNIT, as a name holds no dot."""
+
+
+def _values(run: Trained, head: Head, x: np.ndarray) -> Any:
+    return heads.predict(run.params, jnp.asarray(x), head, run.settings)
+
+
+@functools.partial(jax.jit, static_argnames="head")
+def noisy(params: Any, head: Head, own: Settings, x: Any, error: Any) -> Any:
+    """Logits with depolarising noise after every gate of the quantum machine."""
+    model = NoiseModel((Channel("depolarising", (0.0,)),), (Channel("depolarising_2q", (0.0,)),))
+    strengths = jnp.stack([SINGLE * jnp.asarray(error), jnp.asarray(error)])
+    return heads.in_chunks(lambda part: heads.noisy(params, part, head, own, model, strengths), x)
+
+
+def untrained(setting: Setting) -> Arm:
+    """The head as it starts, evaluated once per test sentence: what simulating the circuit costs, and its control."""
+
+    def solve(key: Key, problem: Problem) -> Outcome:
+        head = structure(setting, problem.test.x.shape[1])
+        params, own = heads.init(key, head), Settings(scale=SCALE, pad=PADS[0])
+        logits = np.asarray(heads.predict(params, jnp.asarray(problem.test.x), head, own))
+        needs = (heads.inference_resources(head, len(logits), MACHINE_SHOTS),)
+        return Outcome(Answer({"": logits}, heads.size(head), 0.0), needs)
+
+    return Arm(UNTRAINED, solve, "measured: simulating the circuit once for every test sentence; nothing is trained.")
+
+
+def candidates(name: str, trials: int, seed: int, problem: Problem) -> list[Any]:
+    """The classifiers that a classical arm tries, first the one that a single trial takes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.svm import SVC
+
+    if name in ("logistic", "matched"):
+        made = [LogisticRegression(C=c, max_iter=2000) for c in (1.0, 0.03, 0.3, 3.0, 10.0, 100.0)]
+    elif name == "rbf_svm":
+        made = [SVC(C=c, gamma=g) for c in (1.0, 10.0, 100.0) for g in (1.0, 0.3)]
+    else:
+        hidden = int(name.removeprefix("mlp_"))
+        epochs = max(2, min(100, 200_000 // len(problem.train.y)))
+        made = [
+            MLPClassifier((hidden,), alpha=a, learning_rate_init=r, batch_size=32, max_iter=epochs, random_state=seed)
+            for r in (1e-3, 3e-3)
+            for a in (1e-2, 1e-4, 1.0)
+        ]
+    return made[:trials]
+
+
+def classical(name: str, note: str = "") -> Callable[[Setting], Arm]:
+    """A classical head, tuned on the validation part."""
+
+    def factory(setting: Setting) -> Arm:
+        def solve(key: Key, problem: Problem) -> Outcome:
+            if name == "matched":
+                # As many weights, with the constant, as the quantum head has numbers.
+                kept = heads.size(structure(setting, problem.train.x.shape[1])) - 1
+                problem = centred(problem, kept)
+            seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
+            best = fitted(candidates(name, setting.trials, seed, problem), problem)
+            size, predict = best[0], best[2]
+            return Outcome(Answer({"": np.asarray(predict(problem.test.x))}, size, best[1], predict))
+
+        return Arm(f"classical/{name}", solve, note)
+
+    return factory
+
+
+def fitted(models: Sequence[Any], problem: Problem) -> tuple[int, float, Callable[[np.ndarray], np.ndarray]]:
+    """Numbers trained, validation accuracy and logits of the model that is best on the validation part."""
+    from threadpoolctl import threadpool_limits
+
+    found = []
+    with threadpool_limits(1), warnings.catch_warnings():  # threads only spin on tables this small
+        warnings.simplefilter("ignore", category=UserWarning)  # an MLP that could go on is none to warn of
+        for model in models:
+            model.fit(problem.train.x, problem.train.y)
+            found.append((model, float(model.score(problem.validation.x, problem.validation.y))))
+    model, hits = max(found, key=lambda pair: pair[1])
+    if hasattr(model, "coefs_"):
+        size = sum(layer.size for layer in (*model.coefs_, *model.intercepts_))
+        return size, hits, lambda x: model.predict_proba(x)[:, 1] - 0.5
+    size = model.coef_.size + 1 if hasattr(model, "coef_") else model.support_vectors_.size + len(model.support_)
+    return size, hits, model.decision_function
+
+
+def use(problem: Problem, answer: Answer) -> Use | None:
+    """Classifying the test sentences' features once more; none where that takes a quantum machine."""
+    predict = answer.predict
+    return None if predict is None else Use(lambda: predict(problem.test.x), len(problem.test.y), "sentence")
+
+
+ARMS: dict[str, Callable[[Setting], Arm]] = {
+    HEAD: quantum(HEAD, "measured: its encoders alone, trained as long; the machine's part is simulated."),
+    "classical/logistic": classical("logistic"),
+    "classical/rbf_svm": classical("rbf_svm", "its size: numbers of its support vectors."),
+    "classical/mlp_48": classical("mlp_48"),
+    "classical/mlp_192": classical("mlp_192"),
+    "classical/matched": classical(
+        "matched", "logistic regression on as many principal components as the head has angles."
+    ),
+    "control/encoders_only": quantum(
+        "control/encoders_only", "no quantum machine: linear layer on the encoders.", qubits=0
+    ),
+    "control/no_encoders": quantum("control/no_encoders", "uploads principal components instead.", encoders=0),
+    "control/no_reuploading": quantum(
+        "control/no_reuploading", "one block, twice as deep circuits.", blocks=1, layers=2
+    ),
+    "control/no_entanglement": quantum("control/no_entanglement", "the machine's CNOTs left out.", entangled=False),
+    "control/frozen": quantum("control/frozen", "circuits as they start; the linear layer is trained.", frozen=True),
+    UNTRAINED: untrained,
+}

@@ -1,0 +1,329 @@
+"""What is published on quantum fine-tuning, what of ours stands beside it, both break-evens, and the case's figures."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from qgen.cases.language_model_arms import CLASSICAL, ERROR_UNIT, HEAD, MACHINE_SHOTS, UNTRAINED, Setting, structure
+from qgen.energy import breakeven, profiles, scaling, successor
+from qgen.quantum import head as heads
+from qgen.record import QUANTILE_LEVELS, Record
+from qgen.report import statistics, style
+from qgen.report.cases import Facts, Published, Volume, Yearly
+from qgen.report.statistics import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KIM = "arXiv:2504.08732"
+QUOTED = "arXiv:2504.08732, quoted by the documentation of merlinquantum/merlin"
+REPEATED = "merlinquantum/reproduced_papers, papers/qLLM"
+KNITTER = "arXiv:2605.02798, abstract"
+CLAIMANT = "ion_today"
+"""The kind of machine that the successor measured."""
+PRICED = tuple(range(10, 65, 6))
+"""Widths at which the machine is priced in the search of a break-even."""
+COLOURS = {HEAD: "#D55E00", UNTRAINED: "#7A7A7A", "control/encoders_only": "#7A7A7A"} | dict(
+    zip(CLASSICAL, ("#0072B2", "#56B4E9", "#009E73", "#117755", "#CC79A7"), strict=True)
+)
+
+
+def is_base(row: Record) -> bool:
+    """Whether a row is of the article's setting, tuned."""
+    return row.config["trials"] > 1
+
+
+def of(rows: Sequence[Record], arm: str, **config: Any) -> dict[int, Record]:
+    """Seed -> an arm's row: of the article's setting, or of the untuned one where some field is asked for."""
+    if not config:
+        return {row.seed: row for row in rows if row.arm == arm and is_base(row)}
+    asked = {"trials": 1, "encoders": 1} | config
+    found = {}
+    for row in rows:
+        if row.arm == arm and all(row.config[name] == value for name, value in asked.items()):
+            found[row.seed] = row
+    return found
+
+
+def real(rows: Sequence[Record]) -> list[Record]:
+    """Rows on sentences: drawn vectors stand beside no published number."""
+    return [row for row in rows if row.config["data"] == "sst2"]
+
+
+def accuracy(arm: str, metric: str = "accuracy", **config: Any) -> Callable[[Sequence[Record]], list[float]]:
+    """An arm's accuracy in %, per seed."""
+    return lambda rows: [100 * row.metrics[metric] for row in of(real(rows), arm, **config).values()]
+
+
+def gain(arm: str, rivals: Sequence[str], metric: str = "accuracy") -> Callable[[Sequence[Record]], list[float]]:
+    """Points by which an arm is better than the best of its rivals (on average over seeds), per seed."""
+
+    def ours(rows: Sequence[Record]) -> list[float]:
+        own, rival = of(real(rows), arm), of(real(rows), best(real(rows), rivals))
+        shared = [seed for seed in own.keys() & rival.keys() if metric in own[seed].metrics]
+        return [100 * (own[seed].metrics[metric] - rival[seed].metrics["accuracy"]) for seed in shared]
+
+    return ours
+
+
+def best(rows: Sequence[Record], rivals: Sequence[str]) -> str:
+    """The arm of most validation accuracy, on average over seeds: the test sentences choose nothing."""
+    means = {arm: [row.metrics["validation"] for row in of(rows, arm).values()] for arm in rivals}
+    return max(rivals, key=lambda arm: float(np.mean(means[arm])) if means[arm] else -1.0)
+
+
+def error_change(rows: Sequence[Record]) -> list[float]:
+    """Change of the error in % of the best classical head's, per seed."""
+    rows = real(rows)
+    own, rival = of(rows, HEAD), of(rows, best(rows, CLASSICAL))
+    pairs = [(1 - own[s].metrics["accuracy"], 1 - rival[s].metrics["accuracy"]) for s in own.keys() & rival.keys()]
+    return [100 * (mine / theirs - 1) for mine, theirs in pairs]
+
+
+def slope(rows: Sequence[Record]) -> list[float]:
+    """Points of accuracy per qubit, by least squares over the widths behind one encoder, per seed."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for row in real(rows):
+        if row.arm == HEAD and row.config["trials"] == 1 and row.config["encoders"] == 1 and row.config["samples"]:
+            found.setdefault(row.seed, []).append((row.config["qubits"], 100 * row.metrics["accuracy"]))
+    return [float(np.polyfit(*zip(*pairs, strict=True), 1)[0]) for pairs in found.values() if len(pairs) > 2]
+
+
+def simulated(rows: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """Widths and measured joules of simulating the circuit once."""
+    found = sorted((r.config["qubits"], r.measured["energy_j"] / tested(r)) for r in rows if r.arm == UNTRAINED)
+    return np.array([pair[0] for pair in found], dtype=float), np.array([pair[1] for pair in found])
+
+
+def tested(row: Record) -> float:
+    """How many sentences a row's arm classified, which an untrained head's circuits count."""
+    return row.resources["circuits"]
+
+
+def against_simulation(rows: Sequence[Record]) -> Interval | list[float]:
+    """Qubits from which one chain of ions uses less energy than simulating the circuit here, per classification."""
+    qubits, joules = simulated(real(rows))
+    if len(set(qubits.tolist())) < 3:
+        return []
+    law = scaling.fit(qubits, joules, "exponential")
+    machine = successor.machine(profiles.load()[CLAIMANT])
+
+    def needs(n: int) -> Any:
+        return heads.inference_resources(structure(Setting(qubits=n), 2), 1, MACHINE_SHOTS)
+
+    found = breakeven.of_machine(jax.random.key(0), needs, machine, law, PRICED)
+    low, middle, high = np.quantile(np.asarray(found.size, dtype=float), (0.025, 0.5, 0.975), method="nearest")
+    return Interval(float(middle), float(low), float(high))
+
+
+def per_sentence(rows: Sequence[Record], qubits: int) -> dict[str, np.ndarray]:
+    """Machine -> joules of classifying one sentence with a circuit of so many qubits, at QUANTILE_LEVELS."""
+    for row in rows:
+        if row.arm == UNTRAINED and row.config["qubits"] == qubits:
+            able = {name: part["energy_j"] for name, part in row.projected.items() if "energy_j" in part}
+            return {name: np.array(energy) / tested(row) for name, energy in able.items()}
+    return {}
+
+
+def classical_j(rows: Sequence[Record]) -> np.ndarray:
+    """Measured joules of classifying one sentence with logistic regression, per seed."""
+    return np.array([row.use["energy_per_unit_j"] for row in of(rows, "classical/logistic").values() if row.use])
+
+
+def against_classical(rows: Sequence[Record]) -> Interval | list[float]:
+    """Joules per classified sentence of the most frugal machine over those of logistic regression."""
+    rows = real(rows)
+    found, rival = per_sentence(rows, 10), classical_j(rows)
+    if not found or not len(rival):
+        return []
+    least = min(found.values(), key=lambda energy: energy[QUANTILE_LEVELS.index(0.5)])
+    low, middle, high = np.interp((0.025, 0.5, 0.975), QUANTILE_LEVELS, least)
+    return Interval(float(middle / rival.mean()), float(low / rival.max()), float(high / rival.min()))
+
+
+POINTS = "points"
+PUBLISHED = (
+    Published("head, one encoder, 10 qubits: accuracy", 90.21, QUOTED, accuracy(HEAD), unit="%"),
+    Published(
+        *("head, two encoders, 14 qubits: accuracy", 92.70, QUOTED),
+        accuracy(HEAD, qubits=14, encoders=2),
+        unit="%",
+    ),
+    Published("best MLP: accuracy", 91.44, QUOTED, accuracy("classical/mlp_192"), unit="%"),
+    Published("logistic regression: accuracy", 88.88, REPEATED, accuracy("classical/logistic"), unit="%"),
+    Published("RBF SVM: accuracy", 89.12, REPEATED, accuracy("classical/rbf_svm"), unit="%"),
+    Published("MLP of 48 hidden features: accuracy", None, "-", accuracy("classical/mlp_48"), unit="%"),
+    Published(
+        *("head over a classical head of its size", 3.14, f"{KIM}, abstract (up to)"),
+        gain(HEAD, ("classical/matched",)),
+        none=0.0,
+        unit=POINTS,
+    ),
+    Published(
+        *("best quantum head over logistic regression, independent reproduction", 0.63, REPEATED),
+        gain(HEAD, ("classical/logistic",)),
+        none=0.0,
+        unit=POINTS,
+    ),
+    Published(
+        *("error against the best classical head's", -24.0, KNITTER),
+        error_change,
+        none=0.0,
+        unit="%",
+    ),
+    Published("accuracy per further qubit", None, f"{KIM}: rises", slope, none=0.0, unit=POINTS),
+    *(
+        Published(
+            f"head over itself {words}", None, f"{KIM}: each part helps", gain(HEAD, (arm,)), none=0.0, unit=POINTS
+        )
+        for arm, words in (
+            ("control/encoders_only", "without the quantum machine"),
+            ("control/no_encoders", "without encoders"),
+            ("control/no_reuploading", "without re-uploading"),
+            ("control/no_entanglement", "without entanglement"),
+            ("control/frozen", "with circuits frozen at random"),
+        )
+    ),
+    Published(
+        *("head at 1000 shots over itself exact", None, f"{KIM}: survives"),
+        gain(HEAD, (HEAD,), "accuracy_shots_1000"),
+        none=0.0,
+        unit=POINTS,
+    ),
+    Published("head on all encoded phrases: accuracy", None, "-", accuracy(HEAD, samples=0), unit="%"),
+    Published(
+        *("logistic regression on all encoded phrases: accuracy", None, "-"),
+        accuracy("classical/logistic", samples=0),
+        unit="%",
+    ),
+    Published(
+        *("break-even against simulating the circuit", 34.0, KNITTER, against_simulation),
+        margin=1.0,
+        unit="qubits",
+    ),
+    Published(
+        "energy of a classification over logistic regression's, 10 qubits (a break-even would be below 1)",
+        *(None, "not considered", against_classical),
+    ),
+)
+
+
+def label(config: Mapping[str, Any]) -> str:
+    """The heading of a setting."""
+    what = "drawn vectors, " if config["data"] != "sst2" else ""
+    pool = f"{config['pool']:,} phrases of" if config["pool"] else "all of"
+    samples = f"{config['samples']} samples per label" if config["samples"] else f"{pool} the training set"
+    tuned = f"{config['trials']} trials" if config["trials"] > 1 else "untuned"
+    many = f"{config['encoders']} encoders, " if config["encoders"] > 1 else ""
+    return f"{what}{samples}, {many}{config['qubits']} qubits, {tuned}"
+
+
+def widths(rows: Sequence[Record]) -> "Figure":
+    """Accuracy against qubits beside what needs none, and against shots and errors."""
+    made = style.figure(2.9)
+    left, middle, right = made.subplots(1, 3, sharey=True)
+    own = [row for row in rows if row.arm == HEAD and row.config["trials"] == 1 and row.config["samples"]]
+    one = [row for row in own if row.config["encoders"] == 1]
+    places = sorted({row.config["qubits"] for row in one})
+    _curve(left, places, [[r.metrics["accuracy"] for r in one if r.config["qubits"] == p] for p in places], HEAD, "-")
+    two = [row for row in own if row.config["encoders"] == 2]
+    if two:
+        found = statistics.mean_interval([row.metrics["accuracy"] for row in two])
+        bars = [[found.central - found.low], [found.high - found.central]]
+        width = [two[0].config["qubits"]]
+        left.errorbar(width, [found.central], bars, fmt="D", color=COLOURS[HEAD], markersize=4, label="two encoders")
+    for arm in ("classical/logistic", "classical/matched", "control/encoders_only"):
+        values = [row.metrics["accuracy"] for row in of(rows, arm).values()]
+        if values:
+            left.axhline(float(np.mean(values)), color=COLOURS[arm], linestyle="--", label=arm)
+    left.set(xlabel="qubits", ylabel="accuracy", title="width of the quantum machine")
+    base = list(of(rows, HEAD).values())
+    _sweep(middle, base, "accuracy_shots_", 1.0)
+    middle.set(xlabel="shots per circuit", title="shots", xscale="log")
+    _sweep(right, [row for row in one if row.config["errors"]], "accuracy_error_", 1 / ERROR_UNIT)
+    right.set(xlabel="error of a two-qubit gate", title="noise", xscale="log")
+    left.legend(fontsize=6)
+    return made
+
+
+def _sweep(axes: Any, rows: Sequence[Record], prefix: str, unit: float) -> None:
+    """Accuracy against what the metrics' names count, and the exact one as a line."""
+    if not rows:
+        return
+    names = sorted((int(name.removeprefix(prefix)), name) for name in rows[0].metrics if name.startswith(prefix))
+    _curve(axes, [n * unit for n, _ in names], [[row.metrics[name] for row in rows] for _, name in names], HEAD, "-")
+    exact = float(np.mean([row.metrics["accuracy"] for row in rows]))
+    axes.axhline(exact, color=COLOURS[HEAD], linestyle=":", label="exact")
+    axes.legend(fontsize=6)
+
+
+def _curve(axes: Any, places: Sequence[float], values: Sequence[Sequence[float]], arm: str, line: str) -> None:
+    """Means with 95 % intervals."""
+    found = [statistics.mean_interval(own) for own in values if len(own)]
+    if not found:
+        return
+    axes.plot(places, [o.central for o in found], line, color=COLOURS[arm], marker="o", markersize=2.5, label=arm)
+    axes.fill_between(
+        places, [o.low for o in found], [o.high for o in found], color=COLOURS[arm], alpha=0.12, linewidth=0
+    )
+
+
+def energy(rows: Sequence[Record]) -> "Figure":
+    """Joules of classifying one sentence against qubits: simulated here, projected, and without a circuit."""
+    made = style.figure(2.9)
+    axes = made.subplots()
+    qubits, joules = simulated(rows)
+    if len(set(qubits.tolist())) > 2:
+        places = np.linspace(qubits.min(), 50, 60)
+        middle, low, high = scaling.predict(scaling.fit(qubits, joules, "exponential"), places)
+        axes.plot(qubits, joules, "o", color=COLOURS[UNTRAINED], markersize=3, label="simulating the circuit, measured")
+        axes.plot(places, middle, "--", color=COLOURS[UNTRAINED], label="its exponential law")
+        axes.fill_between(places, low, high, color=COLOURS[UNTRAINED], alpha=0.15, linewidth=0)
+    machines = functools.reduce(lambda a, b: a & b, [set(per_sentence(rows, int(n))) for n in set(qubits)] or [set()])
+    for name, marker in zip(sorted(m for m in machines if m.endswith("today")), "sv^D<>P", strict=False):
+        own = [(n, per_sentence(rows, int(n))[name][QUANTILE_LEVELS.index(0.5)]) for n in sorted(set(qubits))]
+        axes.plot(*zip(*own, strict=True), marker=marker, markersize=3, label=f"{name}, projected")
+    rival = classical_j(rows)
+    if len(rival):
+        axes.axhline(float(rival.mean()), color=COLOURS["classical/logistic"], label="logistic regression, measured")
+    axes.set(xlabel="qubits", ylabel="J per classified sentence", yscale="log", title="energy of one classification")
+    made.legend(loc="outside right upper", fontsize=6)
+    return made
+
+
+FACTS = Facts(
+    name="language_model",
+    title="Quantum fine-tuning of a language model (IonQ)",
+    source="Kim et al., Quantum Large Language Model Fine-Tuning, arXiv:2504.08732; Knitter et al., arXiv:2605.02798",
+    substitutions=(
+        "Features are all-MiniLM-L6-v2's (384, frozen) instead of a SetFit encoder's (768): accuracies lie lower "
+        "throughout, and differences are what compares.",
+        "Samples are GLUE's phrases (the default preset encodes 10,000 of 67,349), and the test part is its 872 "
+        "development sentences.",
+        "What the article leaves open of its circuit is settled as the head's documentation says.",
+    ),
+    published=PUBLISHED,
+    yearly=Yearly(
+        Volume(
+            "fine-tuned classifiers a year",
+            100,
+            1000,
+            10_000,
+            "our assumption (grade C): a provider that fits a classifier to each customer's few labelled sentences; a "
+            "unit is tuning on them and classifying 872 sentences; the article states none.",
+        ),
+        "classical/logistic",
+        HEAD,
+        is_base,
+    ),
+    columns={"accuracy": "accuracy", "validation": "validation", "parameters": "parameters"},
+    label=label,
+    notes=(
+        f"Quantum training is charged as parameter shifts of {MACHINE_SHOTS} shots for every trained and uploaded "
+        "angle, every trial included. Encoding the sentences is the same for all arms and is not in any row.",
+    ),
+)
+FIGURES: dict[str, Callable[[Sequence[Record]], Any]] = {"language_model": widths, "language_model_energy": energy}
