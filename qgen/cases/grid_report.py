@@ -84,7 +84,7 @@ def sweeps(rows: Sequence[Record]) -> "Figure":
         axes[1].set(xscale="log", xlabel="executions per distance", title=f"{title}: shots")
         curves(axes[2], machines, lambda config: ERRORS[config["device"]])
         axes[2].set(xscale="log", xlabel="error of a two-qubit gate", title=f"{title}: machines")
-    grid[0][1].legend(fontsize=6)
+    made.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=6)
     return made
 
 
@@ -97,7 +97,7 @@ def curves(axes: Any, rows: Sequence[Record], place: Callable[[Mapping[str, Any]
                 own.setdefault(place(row.config), []).append(row.metrics["balanced_accuracy"])
         places = sorted(own)
         found = [statistics.mean_interval(own[x]) for x in places]
-        if len(places) > 1:
+        if places:
             axes.plot(places, [o.central for o in found], line, color=colour, marker="o", markersize=2.5, label=arm)
             low, high = [o.low for o in found], [o.high for o in found]
             axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
