@@ -1,7 +1,7 @@
 """Policy gradients with circuits: CartPole, and the lifecycle's model rewarded for balanced brackets; 20 seeds.
 
 Command:   python -m experiments.reinforcement
-Duration:  about a minute with --preset=smoke and under 6 minutes with the default on two quiet cores
+Duration:  mostly compilation: one program per arm, 12 of them; a circuit's runs on CartPole take about a minute more
 Writes:    runs/reinforcement/records.jsonl, tables/policies.{md,tex,csv}, figures/curves.{png,pdf}, base/ (the model)
 Headline:  the table's last column: a circuit against the network of as many trained numbers
 """
@@ -29,7 +29,7 @@ from qgen.stages.base import project
 EXPERIMENT = "reinforcement"
 PRESETS = ("smoke", "default", "paper")
 TASKS = ("cartpole", "brackets")
-_PRESET = flags.DEFINE_string("preset", "default", "smoke (about a minute), default (under 6 minutes), paper (hours).")
+_PRESET = flags.DEFINE_string("preset", "default", "smoke (few updates), default, paper (hours).")
 _SEEDS = flags.DEFINE_integer(
     "seeds", None, "Runs per arm, at least one per learning rate; None: what the preset says."
 )
