@@ -72,8 +72,8 @@ BOTH = {"cartpole": reinforce.RULES, "brackets": reinforce.RULES}
 ONE = {"cartpole": ("reinforce",), "brackets": ("grpo",)}
 SETTINGS = {
     "smoke": Preset(2, (0.01, 0.1), 100, (2, 4, 20), (2, 4, 8, 4, 4), ONE),
-    "default": Preset(20, (0.01, 0.03, 0.1), 1000, (40, 8, 120), (30, 16, 24, 8, 60), ONE),
-    "paper": Preset(50, (0.003, 0.01, 0.03, 0.1), 1000, (400, 16, 500), (200, 32, 48, 16, 400), BOTH),
+    "default": Preset(20, (0.01, 0.03, 0.1, 0.3), 1000, (40, 8, 120), (30, 16, 24, 8, 60), ONE),
+    "paper": Preset(50, (0.003, 0.01, 0.03, 0.1, 0.3), 1000, (400, 16, 500), (200, 32, 48, 16, 400), BOTH),
 }
 
 

@@ -130,8 +130,10 @@ def _pm(interval: Interval, sign: str = "") -> str:
 
 def curves(found: Runs) -> "Figure":
     """Mean return against updates with 95 % intervals, a panel per task and rule."""
-    made = style.figure(2.5 * -(-len(found) // 2) + 0.3)
-    panels = made.subplots(-(-len(found) // 2), 2, squeeze=False).ravel()
+    columns = min(2, len(found))
+    rows = -(-len(found) // columns)
+    made = style.figure(2.5 * rows + 0.3)
+    panels = made.subplots(rows, columns, squeeze=False).ravel()
     for axes, (stage, arms) in zip(panels, found.items(), strict=False):
         for arm, own in arms.items():
             values = np.array([row.trace["return"] for row in own.values()])
