@@ -66,7 +66,7 @@ def test_angles_match_whole_noisy_circuits():
 
 
 def test_without_noise_they_follow_the_closed_forms():
-    items, centroids = rows(5, 3, 4), rows(6, 2, 4)
+    items, centroids = rows(5, 3, 2), rows(6, 2, 2)
     squared = ((items[:, None] - centroids[None]) ** 2).sum(-1)
     weight = (items**2).sum(1)[:, None] + (centroids**2).sum(1)[None]
     assert np.allclose(
@@ -75,6 +75,6 @@ def test_without_noise_they_follow_the_closed_forms():
     overlap = (np.cos((items[:, None] - centroids[None]) / 2) ** 2).prod(-1)
     assert np.allclose(noisy.angle_zeros(items, centroids, NoiseModel()), (1 + overlap) / 2, atol=TOLERANCE)
     assert np.allclose(noisy.angle_law(items, centroids), (1 + overlap) / 2, atol=TOLERANCE)
-    circuit = noisy.angle_circuit(4)
+    circuit = noisy.angle_circuit(2)
     p0 = qc.probabilities(circuit, np.concatenate([items[0], centroids[0]])).reshape(2, -1).sum(1)[0]
     assert p0 == pytest.approx((1 + overlap[0, 0]) / 2, abs=TOLERANCE)
