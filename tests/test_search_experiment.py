@@ -89,7 +89,7 @@ def test_our_sweep_and_our_loop_train_the_same():
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype", "ignore:jax.core.is_concrete")
 def test_pennylane_trains_the_same():
     found = search_speed.compare(2, 3, list(search_speed.PEERS), repeats=1, most={"pennylane/rebuilt": 1})
-    assert len(found) == 4
+    assert len(found) == len(search_speed.PEERS)
 
 
 def test_peers_that_train_something_else_are_refused(monkeypatch):

@@ -139,6 +139,7 @@ def test_schemes_scale_matrices_as_published(config):
         transformer.init(jax.random.key(0), config, scheme="zeros")
 
 
+@pytest.mark.slow
 def test_mup_moves_logits_as_far_at_every_width():
     """Coordinate check: a few steps at one learning rate change wide models' logits as much as narrow ones'."""
     tokens = np.random.default_rng(2).integers(0, 20, (8, 9)).astype(np.int32)
