@@ -4,7 +4,8 @@
 
 W1 value and gradient of <sum Z> of a hardware-efficient circuit; W2 loss and gradient of a data re-uploading layer over
 a batch; W3 a population of parameter sets; W4 QAOA on a weighted 3-regular graph; W5 the Gram matrix of a ZZ feature
-map; W6 the quantum head, a data re-uploading classifier.
+map; W6 the quantum head, a data re-uploading classifier. `--populations 1,64,1024` compares hyperparameter studies
+instead: whole populations of trainings of the 8-qubit, 4-layer hybrid classifier by our sweep and loop and PennyLane's.
 
 Every peer has a process of its own; repetitions are interleaved and medians compared, because machines drift: read
 ratios within one workload only. The default set takes about 5 minutes on a 2-core AMD EPYC virtual machine; expect a
@@ -42,6 +43,10 @@ _PEERS = flags.DEFINE_list("peers", None, f"Peers out of {', '.join(PEERS)}; all
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Repetitions, interleaved.")
 _MIN_TIME_S = flags.DEFINE_float("min_time_s", 0.1, "The least time of one repetition.")
 _TIMEOUT_S = flags.DEFINE_float("timeout_s", 120.0, "How long a peer may take to build one workload.")
+_POPULATIONS = flags.DEFINE_list(
+    "populations", None, "Studies: how many configurations are trained, such as 1,64,1024."
+)
+_STEPS = flags.DEFINE_integer("steps", 100, "Steps of each training of a study.")
 _OUT = flags.DEFINE_string("out", None, "A .jsonl file that gets one record per peer and workload.")
 
 
@@ -203,12 +208,54 @@ def write(path: Path, workload: Workload, rows: list[dict[str, Any]], start: str
         )
 
 
+def studies(populations: list[int], start: str) -> None:
+    """Times whole populations of trainings by every peer, prints and records them."""
+    from experiments import search_speed  # the simulators' processes need not import it
+
+    for population in populations:
+        print(f"\nstudies:population={population},steps={_STEPS.value}", flush=True)
+        rows = search_speed.compare(population, _STEPS.value, search_speed.peers(), _REPEATS.value, search_speed.MOST)
+        ours = rows[0].train_s
+        for row in rows:
+            print(
+                f"  {row.peer:17s} {row.train_s:10.3f} s  x{row.train_s / ours:8.2f} of qgen/sweep"
+                f"  {population / row.train_s:9.2f} trainings/s  compile {row.compile_s:6.2f} s  ran {row.ran}",
+                flush=True,
+            )
+            if _OUT.value:
+                record.append(
+                    Path(_OUT.value),
+                    record.Record(
+                        experiment="benchmark",
+                        stage="studies",
+                        arm=f"studies/{row.peer}",
+                        seed=0,
+                        preset="default",
+                        config={"population": population, "steps": _STEPS.value, "repeats": _REPEATS.value},
+                        metrics={
+                            "compile_s": row.compile_s,
+                            "train_s": row.train_s,
+                            "ran": float(row.ran),
+                            "ratio": row.train_s / ours,
+                        },
+                        provenance=record.provenance(start),
+                    ),
+                )
+
+
 def main() -> None:
     """Runs the comparison."""
     import jax
 
     with cli.flag("workloads", _WORKLOADS.value):
-        workloads = [parse(text) for text in (_joined(_WORKLOADS.value) if _WORKLOADS.value else DEFAULT)]
+        usual = () if _POPULATIONS.value else DEFAULT
+        workloads = [parse(text) for text in (_joined(_WORKLOADS.value) if _WORKLOADS.value else usual)]
+    with cli.flag("populations", _POPULATIONS.value):
+        populations = [int(text) for text in _POPULATIONS.value or ()]
+        for population in populations:
+            check.at_least("populations", population, 1)
+    with cli.flag("steps", _STEPS.value):
+        check.at_least("steps", _STEPS.value, 1)
     with cli.flag("peers", _PEERS.value):
         names = chosen_peers(_PEERS.value, jax.default_backend() != "cpu")
     with cli.flag("repeats", _REPEATS.value):
@@ -224,7 +271,7 @@ def main() -> None:
     print(
         f"{jax.devices()[0].device_kind}: {flops / 1e9:.0f} GF/s in a matrix product, {copy / 1e9:.1f} GB/s in a copy"
     )
-    peers = [Peer(name) for name in names]
+    peers = [Peer(name) for name in names] if workloads else []
     try:
         for workload in workloads:
             print(f"\n{workload.name}", flush=True)
@@ -235,6 +282,7 @@ def main() -> None:
     finally:
         for peer in peers:
             peer.close()
+    studies(populations, start)
 
 
 def _joined(pieces: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Hyperparameter studies: classical and quantum-assisted strategies on tabulated and real trainings, and their speed.
 
 Command:   python -m experiments.search
-Duration:  about 1 minute with --preset=smoke and 10 with the default on two quiet cores
+Duration:  about 1 minute with --preset=smoke and 10 with the default on two quiet cores (estimated)
 Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex}, figures/{regret,throughput,plateau}.{png,pdf},
            studies/*.jsonl (every real trial, from which a killed study goes on)
 Headline:  a Gaussian process leads; every quantum surrogate lies within the interval of its classical control
@@ -76,7 +76,7 @@ class Preset(NamedTuple):
 
 SETTINGS = {
     "smoke": Preset(2, 12, 10, (1, 4), 5, 1),
-    "default": Preset(20, 40, 20, (1, 4, 16, 64, 256), 20, 3),
+    "default": Preset(15, 40, 20, (1, 4, 16, 64, 256), 20, 3),
     "paper": Preset(100, 60, 40, (1, 4, 16, 64, 256, 1024), 100, 5),
 }
 

@@ -162,6 +162,7 @@ def test_a_run_writes_records(tmp_path):
         ("--repeats=0", "--repeats=0"),
         ("--min_time_s=-1", "--min_time_s"),
         ("--timeout_s=0", "--timeout_s"),
+        ("--populations=4,0", "--populations"),
         ("--out=rows.csv", "must name a .jsonl file"),
     ],
 )

@@ -1,17 +1,13 @@
 """Run by test_sharding.py in processes of its own: prints sharded results as JSON. Arguments: processes, rank, port."""
 
 import json
-import sys
 
 import jax
 
-processes, rank, port = (int(argument) for argument in sys.argv[1:])
-jax.config.update("jax_platforms", "cpu")
+from tests.processes import join, message
+
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_num_cpu_devices", 4 // processes)
-if processes > 1:
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(f"localhost:{port}", processes, rank)
+join()
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
@@ -19,15 +15,6 @@ import numpy as np  # noqa: E402
 from qgen import circuits as qc  # noqa: E402
 from qgen.circuits import sharding  # noqa: E402
 from tests.circuits.sharding_case import CIRCUIT, OBSERVABLES, PARAMS, START  # noqa: E402
-
-
-def message(call) -> str:
-    """What the ValueError says that the call raises."""
-    try:
-        call()
-    except ValueError as error:
-        return str(error)
-    return "no error"
 
 
 def main() -> None:

@@ -1,12 +1,5 @@
 """Sharded states on 4 virtual devices and on 2 processes against PennyLane's state vector."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,42 +11,11 @@ from qgen import circuits as qc
 from qgen.circuits import sharding
 from tests.circuits import oracle
 from tests.circuits.sharding_case import CIRCUIT, OBSERVABLES, PARAMS, START, WORDS, N
+from tests.processes import launch
 
-ROOT = Path(__file__).parent.parent.parent
 EXACT = 1e-10
 SLOPE = 1e-7
 SINGLE = 1e-5
-TIMEOUT_S = 300
-
-
-def launch(processes: int) -> list[dict]:
-    """Runs the worker in so many processes, which share 4 devices, and returns what each printed."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
-    command = [sys.executable, "-m", "tests.circuits.sharding_worker", str(processes)]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    results = []
-    try:
-        for worker in workers:
-            out, err = worker.communicate(timeout=TIMEOUT_S)
-            assert worker.returncode == 0, err[-2000:]
-            results.append(json.loads(out.strip().splitlines()[-1]))
-    finally:
-        for worker in workers:
-            worker.kill()
-    return results
 
 
 def reference(params, start=None) -> np.ndarray:
@@ -91,7 +53,7 @@ def values(params) -> list[float]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_sharded_over_four_devices(processes):
-    results = launch(processes)
+    results = launch("tests.circuits.sharding_worker", processes)
     for wide, batch in (result["errors"] for result in results):
         assert "3 qubits on 4 devices leaves 1 qubits" in wide and "widest gate needs 2: use fewer devices" in wide
         assert "The batch of 6 members must be a multiple of the 4 devices" in batch
