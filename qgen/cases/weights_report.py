@@ -111,69 +111,6 @@ def noise_loss(rows: Sequence[Record]) -> list[float]:
     ]
 
 
-def effect(what: str, value: float | None, metric: str, rival: str, margin: float = 1.0) -> Published:
-    """A published change in per cent, where 0 is none."""
-    return Published(what, value, ABSTRACT, change(metric, rival), margin=margin, none=0.0, unit="%")
-
-
-PUBLISHED = (
-    effect("test loss against gradient training; ours: tuned Adam", -58.75, "test_loss", ADAM),
-    effect("test accuracy against gradient training; ours: tuned Adam", 35.25, "test_accuracy", ADAM),
-    effect("the same loss; ours: 10 epochs of untuned descent", -58.75, "test_loss", UNTUNED),
-    effect("the same accuracy; ours: 10 epochs of untuned descent", 35.25, "test_accuracy", UNTUNED),
-    Published("accuracy on Digits, three hidden layers", 97.7, ABSTRACT, on_digits(QUANTUM), margin=0.05, unit="%"),
-    Published("the same with tuned Adam", None, "", on_digits(ADAM), unit="%"),
-    Published(
-        "exponent of the evaluations per weight in the number of candidates N",
-        0.5,
-        "arXiv:2504.14568, O(sqrt N)",
-        lambda rows: [law.exponent for law in laws(rows)],
-        margin=0.02,
-        none=1.0,
-    ),
-    effect("test loss against the best of all candidates", None, "test_loss", ALL),
-    Published("log10 of forward passes over tuned Adam's", None, "", work(ADAM)),
-    Published("log10 of forward passes over those of all candidates", None, "", work(ALL)),
-    Published("weights for which passes are as many as Adam's, 16 candidates", None, "", equal_weights),
-    Published("accuracy at the most noise minus none", None, "noise robustness, no number", noise_loss, unit="points"),
-)
-
-FACTS = Facts(
-    name="weights",
-    title="Grover search for weights (Politehnica Timisoara)",
-    source="Jura and Udrescu, arXiv:2504.14568 (2025)",
-    substitutions=(
-        "Candidates, reach, mini-batches, widths and splits are ours: the article's are not visible.",
-        "Its baseline is not visible either: ours is Adam, tuned over as many configurations as the quantum arm.",
-    ),
-    published=PUBLISHED,
-    yearly=Yearly(
-        Volume(
-            "trainings a year",
-            12,
-            365,
-            8760,
-            "no operator is named; one network, trained anew every day (every month to every hour): our assumption.",
-        ),
-        classical=ADAM,
-        quantum=QUANTUM,
-        chosen=lambda row: bool(row.measured),
-    ),
-    columns={
-        "test_loss": "test loss",
-        "test_accuracy": "test accuracy, %",
-        "passes": "passes of the data",
-        "coherent_calls": "coherent calls",
-        "weights": "weights",
-    },
-    label=label,
-    notes=(
-        "Passes: forward passes of the training part; a gradient counts as three, a coherent evaluation as one.",
-        "Coherent calls: mini-batch losses that an oracle evaluates in superposition.",
-    ),
-)
-
-
 def training(rows: Sequence[Record]) -> "Figure":
     """Least validation loss so far against forward passes, of every data set, and test accuracy against noise."""
     shown = list(dict.fromkeys(label(row.config) for row in ideal(rows) if row.arm == ADAM))[-2:]
@@ -287,8 +224,8 @@ def needed(rows: Sequence[Record]) -> dict[int, Needed]:
 def equal_weights(rows: Sequence[Record]) -> list[float]:
     """Weights of the network for which the search needs as many passes as Adam, with LEAST candidates, per seed."""
     found = {row.seed: law for row, law in zip(counted(rows), laws(rows), strict=True)}
-    work = needed(rows)
-    return [work[seed].adam / (work[seed].visits * float(found[seed].calls(LEAST))) for seed in work.keys() & found]
+    spent = needed(rows)
+    return [spent[seed].adam / (spent[seed].visits * float(found[seed].calls(LEAST))) for seed in spent.keys() & found]
 
 
 def _map(made: "Figure", axes: Any, rows: Sequence[Record], law: Law) -> None:
@@ -312,4 +249,65 @@ def _map(made: "Figure", axes: Any, rows: Sequence[Record], law: Law) -> None:
     axes.set_title("black line: equal work; dots: networks trained here")
 
 
+def effect(what: str, value: float | None, metric: str, rival: str, margin: float = 1.0) -> Published:
+    """A published change in per cent, where 0 is none."""
+    return Published(what, value, ABSTRACT, change(metric, rival), margin=margin, none=0.0, unit="%")
+
+
+PUBLISHED = (
+    effect("test loss against gradient training; ours: tuned Adam", -58.75, "test_loss", ADAM),
+    effect("test accuracy against gradient training; ours: tuned Adam", 35.25, "test_accuracy", ADAM),
+    effect("the same loss; ours: 10 epochs of untuned descent", -58.75, "test_loss", UNTUNED),
+    effect("the same accuracy; ours: 10 epochs of untuned descent", 35.25, "test_accuracy", UNTUNED),
+    Published("accuracy on Digits, three hidden layers", 97.7, ABSTRACT, on_digits(QUANTUM), margin=0.05, unit="%"),
+    Published("the same with tuned Adam", None, "", on_digits(ADAM), unit="%"),
+    Published(
+        "exponent of the evaluations per weight in the number of candidates N",
+        0.5,
+        "arXiv:2504.14568, O(sqrt N)",
+        lambda rows: [law.exponent for law in laws(rows)],
+        margin=0.02,
+        none=1.0,
+    ),
+    effect("test loss against the best of all candidates", None, "test_loss", ALL),
+    Published("log10 of forward passes over tuned Adam's", None, "", work(ADAM)),
+    Published("log10 of forward passes over those of all candidates", None, "", work(ALL)),
+    Published("weights for which passes are as many as Adam's, 16 candidates", None, "", equal_weights),
+    Published("accuracy at the most noise minus none", None, "noise robustness, no number", noise_loss, unit="points"),
+)
+
+FACTS = Facts(
+    name="weights",
+    title="Grover search for weights (Politehnica Timisoara)",
+    source="Jura and Udrescu, arXiv:2504.14568 (2025)",
+    substitutions=(
+        "Candidates, reach, mini-batches, widths and splits are ours: the article's are not visible.",
+        "Its baseline is not visible either: ours is Adam, tuned over as many configurations as the quantum arm.",
+    ),
+    published=PUBLISHED,
+    yearly=Yearly(
+        Volume(
+            "trainings a year",
+            12,
+            365,
+            8760,
+            "no operator is named; one network, trained anew every day (every month to every hour): our assumption.",
+        ),
+        classical=ADAM,
+        quantum=QUANTUM,
+        chosen=lambda row: bool(row.measured),
+    ),
+    columns={
+        "test_loss": "test loss",
+        "test_accuracy": "test accuracy, %",
+        "passes": "passes of the data",
+        "coherent_calls": "coherent calls",
+        "weights": "weights",
+    },
+    label=label,
+    notes=(
+        "Passes: forward passes of the training part; a gradient counts as three, a coherent evaluation as one.",
+        "Coherent calls: mini-batch losses that an oracle evaluates in superposition.",
+    ),
+)
 FIGURES = {"weights_training": training, "weights_crossover": crossover}
