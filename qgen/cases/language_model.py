@@ -41,9 +41,10 @@ class Config:
         qubits: width of the quantum machine's circuit.
         sweep: other widths.
         wide: the article's widest: qubits of a circuit behind two encoders; 0: none.
+        deep: layers of the encoder's circuit of a deeper head; 0: none.
         simulated: widths at which simulating the circuit is measured.
         steps: training steps.
-        full: whether all encoded phrases are used for training as well.
+        full: training steps on all encoded phrases; 0: not run.
         shots: shots per circuit.
         errors: errors of a two-qubit gate.
         noisy: width of the circuit whose noise is simulated, by density matrices.
@@ -51,15 +52,16 @@ class Config:
 
     data: str = "sst2"
     samples: int = 256
-    pool: int = 10_000
+    pool: int = 4000
     tested: int = 0
     qubits: int = 10
-    sweep: tuple = (4, 6, 8, 12, 14)
-    wide: int = 14
-    simulated: tuple = (10, 12, 14, 16)
+    sweep: tuple = (4,)
+    wide: int = 0
+    deep: int = 9
+    simulated: tuple = (10, 13, 16)
     steps: int = 200
-    full: bool = True
-    shots: tuple = (10, 100, 1000, 10_000)
+    full: int = 400
+    shots: tuple = (10, 100, 1000)
     errors: tuple = (0.001, 0.01, 0.03)
     noisy: int = 6
 
@@ -132,22 +134,23 @@ def generated(config: Config) -> Features:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """The article's setting with all arms; then widths, noise, the whole training set, and the cost of simulation."""
+    """The article's setting with all arms; then widths, depth, all phrases, and the cost of simulation."""
     base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps)
-    made = [
-        Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *arms.CLASSICAL, *arms.CONTROLS), priced=True)
-    ]
-    one = dataclasses.replace(base, trials=1)
-    for width in sorted({*config.sweep, config.qubits, config.noisy}):
+    others = (*arms.CLASSICAL, *arms.CONTROLS)
+    made = [Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *others), priced=True)]
+    for width in sorted({*config.sweep, config.noisy} - {config.qubits}):
         errors = config.errors if width == config.noisy else ()
-        made.append(Point(dataclasses.replace(one, qubits=int(width), errors=errors), (arms.HEAD,)))
+        made.append(Point(dataclasses.replace(base, qubits=int(width), errors=errors), (arms.HEAD,)))
     if config.wide:
-        made.append(Point(dataclasses.replace(one, qubits=config.wide, encoders=2), (arms.HEAD,)))
+        made.append(Point(dataclasses.replace(base, qubits=config.wide, encoders=2), (arms.HEAD,)))
+    if config.deep:
+        made.append(Point(dataclasses.replace(base, layers=config.deep), (arms.HEAD,)))
     if config.full:
-        whole = dataclasses.replace(one, samples=0, steps=5 * config.steps, batch=64)
-        made.append(Point(whole, (arms.HEAD, "classical/logistic", "classical/mlp_48", "control/encoders_only")))
+        whole = dataclasses.replace(base, samples=0, steps=config.full)
+        made.append(Point(whole, (arms.HEAD, "classical/logistic", "control/encoders_only")))
     for width in config.simulated:
-        made.append(Point(dataclasses.replace(one, qubits=int(width)), (arms.UNTRAINED,), seeds=2, priced=True))
+        one = dataclasses.replace(base, qubits=int(width), trials=1)
+        made.append(Point(one, (arms.UNTRAINED,), seeds=2, priced=True))
     return made
 
 
@@ -184,16 +187,24 @@ CASE = Case(
             samples=40,
             qubits=4,
             sweep=(3,),
-            wide=0,
+            deep=0,
             simulated=(4, 5, 6),
             steps=40,
-            full=False,
+            full=0,
             shots=(100,),
             errors=(0.01,),
             noisy=3,
         ),
         "default": Config(),
-        "paper": Config(pool=0, sweep=(4, 5, 6, 7, 8, 9, 12, 14), simulated=(10, 12, 14, 16, 18), steps=1000),
+        "paper": Config(
+            pool=0,
+            sweep=(4, 5, 7, 8, 9, 12, 14),
+            wide=14,
+            simulated=(10, 12, 14, 16, 18),
+            steps=1000,
+            full=5000,
+            shots=(10, 100, 1000, 10_000),
+        ),
     },
     seeds={"smoke": 2, "default": 5, "paper": 10},
     files={

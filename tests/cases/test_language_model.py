@@ -66,7 +66,7 @@ def test_every_arm_ran_and_solvable_vectors_are_solved(rows):
     assert {row.arm for row in rows} == set(CASE.arms)
     scores = [row.metrics["accuracy"] for row in rows if row.arm == "classical/logistic"]
     assert min(scores) > 0.8
-    sizes = {row.arm: row.metrics["parameters"] for row in rows if row.config["trials"] > 1}
+    sizes = {row.arm: row.metrics["parameters"] for row in rows if row.config["shots"]}
     # As many weights as the head has angles, or as many as there are directions.
     assert sizes["classical/matched"] == min(sizes["quantum/head"], 24 + 1)
     assert sizes["control/frozen"] == 2
@@ -74,7 +74,7 @@ def test_every_arm_ran_and_solvable_vectors_are_solved(rows):
 
 
 def test_a_machine_is_charged_for_every_trial_and_shift(rows):
-    row = next(row for row in rows if row.arm == "quantum/head" and row.config["trials"] > 1)
+    row = next(row for row in rows if row.arm == "quantum/head" and row.config["shots"])
     setting = {name: row.config[name] for name in ("qubits", "steps", "batch", "trials")}
     rings = 3 * 2 * setting["qubits"]  # three circuits of two rings
     shifts = 1 + 2 * (rings + 2 * setting["qubits"])
@@ -87,7 +87,7 @@ def test_a_machine_is_charged_for_every_trial_and_shift(rows):
 def test_published_numbers_meet_ours(rows):
     found = {number.what: report.ours(rows, number) for number in CASE.facts.published}
     assert found["logistic regression: accuracy"] is not None
-    own = [100 * r.metrics["accuracy"] for r in rows if r.arm == "quantum/head" and r.config["trials"] > 1]
+    own = [100 * r.metrics["accuracy"] for r in rows if r.arm == "quantum/head" and r.config["shots"]]
     other = [100 * r.metrics["accuracy"] for r in rows if r.arm == "control/frozen"]
     gain = found["head over itself with circuits frozen at random"]
     assert gain is not None and gain.central == pytest.approx(np.mean(own) - np.mean(other))
