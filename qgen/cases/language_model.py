@@ -44,6 +44,7 @@ class Config:
         deep: layers of the encoder's circuit of a deeper head; 0: none.
         simulated: widths at which simulating the circuit is measured.
         steps: training steps.
+        batch: examples per step.
         full: training steps on all encoded phrases; 0: not run.
         shots: shots per circuit.
         errors: errors of a two-qubit gate.
@@ -52,7 +53,7 @@ class Config:
 
     data: str = "sst2"
     samples: int = 256
-    pool: int = 4000
+    pool: int = 2000
     tested: int = 0
     qubits: int = 10
     sweep: tuple = (4,)
@@ -60,6 +61,7 @@ class Config:
     deep: int = 9
     simulated: tuple = (10, 13, 16)
     steps: int = 200
+    batch: int = 16
     full: int = 400
     shots: tuple = (10, 100, 1000)
     errors: tuple = (0.001, 0.01, 0.03)
@@ -134,13 +136,16 @@ def generated(config: Config) -> Features:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """The article's setting with all arms; then widths, depth, all phrases, and the cost of simulation."""
-    base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps)
+    """The article's setting with all arms; then widths, the cost of simulation, depth, and all phrases."""
+    base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps, batch=config.batch)
     others = (*arms.CLASSICAL, *arms.CONTROLS)
     made = [Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *others), priced=True)]
     for width in sorted({*config.sweep, config.noisy} - {config.qubits}):
         errors = config.errors if width == config.noisy else ()
         made.append(Point(dataclasses.replace(base, qubits=int(width), errors=errors), (arms.HEAD,)))
+    for width in config.simulated:
+        one = dataclasses.replace(base, qubits=int(width), trials=1)
+        made.append(Point(one, (arms.UNTRAINED,), seeds=2, priced=True))
     if config.wide:
         made.append(Point(dataclasses.replace(base, qubits=config.wide, encoders=2), (arms.HEAD,)))
     if config.deep:
@@ -148,9 +153,6 @@ def points(config: Config, sources: Sources) -> list[Point]:
     if config.full:
         whole = dataclasses.replace(base, samples=0, steps=config.full)
         made.append(Point(whole, (arms.HEAD, "classical/logistic", "control/encoders_only")))
-    for width in config.simulated:
-        one = dataclasses.replace(base, qubits=int(width), trials=1)
-        made.append(Point(one, (arms.UNTRAINED,), seeds=2, priced=True))
     return made
 
 
@@ -202,6 +204,7 @@ CASE = Case(
             wide=14,
             simulated=(10, 12, 14, 16, 18),
             steps=1000,
+            batch=32,
             full=5000,
             shots=(10, 100, 1000, 10_000),
         ),

@@ -323,7 +323,7 @@ FACTS = Facts(
     substitutions=(
         "Features are all-MiniLM-L6-v2's (384, frozen) instead of a SetFit encoder's (768): accuracies lie lower "
         "throughout, and differences are what compares.",
-        "Samples are GLUE's phrases (the default preset encodes 4,000 of 67,349), and the test part is its 872 "
+        "Samples are GLUE's phrases (the default preset encodes 2,000 of 67,349), and the test part is its 872 "
         "development sentences.",
         "What the article leaves open of its circuit is settled as the head's documentation says; three layers and "
         "connectivity 2 are its Figure 3's.",
