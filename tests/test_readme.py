@@ -17,8 +17,8 @@ def run(example: str) -> dict:
     return names
 
 
-def test_there_are_two_examples():
-    assert len(EXAMPLES) == 2
+def test_there_are_three_examples():
+    assert len(EXAMPLES) == 3
 
 
 def test_hybrid_classifier_learns_and_is_priced():
@@ -38,6 +38,12 @@ def test_energy_of_a_users_own_circuit_and_function():
     assert 0 < names["low"] < names["median"] < names["high"]
     assert names["used"].energy_j > 0 and 0 <= names["saves"] <= 1
     assert names["decides"][1] != names["decides"][2]
+
+
+def test_a_study_comes_near_the_least_loss_and_counts_its_shots():
+    names = run(EXAMPLES[2])
+    loss, config = names["best"]
+    assert 0 <= loss < 1e-2 and 1e-3 <= config["rate"] <= 1 and names["shots"] > 0
 
 
 def test_nothing_is_left_to_fill_in():
