@@ -67,8 +67,8 @@ class Config:
     batch: int = 128
     epochs: int = 200
     counted: int = 10
-    wider: int = 6
-    noises: tuple = (0.01, 0.05, 0.2)
+    wider: int = 0
+    noises: tuple = (0.05, 0.2)
     depths: tuple = (1, 3)
     few: int = 5
     trials: int = 6
@@ -262,7 +262,16 @@ CASE = Case(
         "smoke": Config(3, 0, 2, 3, 2, 32, 5, 3, 0, (), (1,), 2, 1),
         "default": Config(),
         "paper": Config(
-            digits_width=32, qubits=5, budget=12, sweeps=25, batch=256, counted=12, depths=(1, 2, 3), few=20
+            digits_width=32,
+            qubits=5,
+            budget=12,
+            sweeps=25,
+            batch=256,
+            counted=12,
+            wider=7,
+            noises=(0.01, 0.05, 0.2),
+            depths=(1, 2, 3),
+            few=20,
         ),
     },
     seeds={"smoke": 2, "default": 10, "paper": 20},

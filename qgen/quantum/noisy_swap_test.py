@@ -60,7 +60,8 @@ def transfer(model: NoiseModel) -> Float[np.ndarray, "4 4 4 4"]:
     """The controlled swap: the read-out qubit's Bloch vector after it by its own before, the left's, the right's."""
     circuit = qc.Circuit(3, controlled_swap(0, 1, 2))
     inputs = np.einsum("ax,by,cz->abcxyz", _STATES, _STATES, _STATES).reshape(64, 8)
-    after = np.asarray(jax.lax.map(lambda psi: density.apply(circuit, (), model, state=psi), jnp.asarray(inputs)))
+    with jax.ensure_compile_time_eval():  # numbers, even while a caller is traced
+        after = np.asarray(jax.lax.map(lambda psi: density.apply(circuit, (), model, state=psi), jnp.asarray(inputs)))
     kept = np.trace(after.reshape(64, 2, 4, 2, 4), axis1=2, axis2=4)
     vectors = np.einsum("sij,pji->sp", kept, _PAULIS).real.reshape(4, 4, 4, 4)
     inverse = np.linalg.inv(_BLOCH)
@@ -71,7 +72,8 @@ def transfer(model: NoiseModel) -> Float[np.ndarray, "4 4 4 4"]:
 def single(name: str, model: NoiseModel) -> Float[np.ndarray, "4 4"]:
     """A gate on one qubit and its noise as a map of Bloch vectors; a rotation is taken by the angle 0."""
     circuit = qc.Circuit(1, (qc.gate(name, 0, *(() if name == "h" else (0.0,))),))
-    after = np.stack([np.asarray(density.apply(circuit, (), model, state=jnp.asarray(psi))) for psi in _STATES])
+    with jax.ensure_compile_time_eval():
+        after = np.stack([np.asarray(density.apply(circuit, (), model, state=jnp.asarray(psi))) for psi in _STATES])
     vectors = np.einsum("sij,pji->sp", after, _PAULIS).real
     return (np.linalg.inv(_BLOCH) @ vectors).T
 
