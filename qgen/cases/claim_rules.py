@@ -139,9 +139,9 @@ def clustering(book: Book) -> Answer | None:
     least = min(projected, key=lambda year: float(np.median(year.per_unit_j)))
     ratio = statistics.summary(least.per_unit_j / measured[0].per_unit_j)
     value = f"inertia {shown(found[arm])} ({arm.split('/')[1]}, the best); energy x{shown(ratio)} on {least.machine}"
-    better = below(found[arm], 0.0)
-    quality = FAILS if better == HOLDS else HOLDS
-    return Answer(value, all_of([quality, above(ratio, 1.0)]), rows)
+    # Equal to the last digit is not better either.
+    worse = above(found[arm], -1e-6)
+    return Answer(value, all_of([worse, above(ratio, 1.0)]), rows)
 
 
 def loading(book: Book) -> Answer | None:

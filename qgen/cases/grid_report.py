@@ -80,6 +80,7 @@ def sweeps(rows: Sequence[Record]) -> "Figure":
             bars(axes[0], [row for row in spreads if row.config == base])
             axes[0].set(title="load profiles: all arms")
         axes[0].set(ylabel="balanced accuracy")
+        axes[0].set_ylim(top=1.02)
         curves(axes[1], shots, lambda config: config["shots"])
         axes[1].set(xscale="log", xlabel="executions per distance", title=f"{title}: shots")
         curves(axes[2], machines, lambda config: ERRORS[config["device"]])
@@ -151,7 +152,7 @@ FACTS = Facts(
         ),
         *(
             Published(
-                f"{arm.split('/')[1]}: balanced accuracy, load profiles",
+                f"{arm.replace('/', ', ').replace('_', ' ')}: balanced accuracy, load profiles",
                 None,
                 "not visible",
                 of_arm(arm, "profiles", "balanced_accuracy"),

@@ -195,7 +195,7 @@ def arms(rows: Sequence[Record], facts: Facts) -> Table:
                 faint.add(len(lines))
             good = [row for row in own if row.status == "ok"]
             if not good:
-                lines.append([arm, f"failed: {own[-1].reason}", *[""] * (len(facts.columns) + 1)])
+                lines.append([arm, f"failed: {own[-1].reason.splitlines()[0]}", *[""] * (len(facts.columns) + 1)])
                 continue
             if good[0].note:
                 reasons[f"{arm}: {good[0].note}"] = None
@@ -216,7 +216,8 @@ def arms(rows: Sequence[Record], facts: Facts) -> Table:
 
 
 def _mean(rows: Sequence[Record], name: str) -> str:
-    values = [row.metrics[name] for row in rows if name in row.metrics]
+    # A ratio of two equal sums is 1, not 1 and some last bits.
+    values = [round(row.metrics[name], 6) for row in rows if name in row.metrics]
     return words.plus_minus(statistics.mean_interval(values)) if values else ""
 
 

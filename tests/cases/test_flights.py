@@ -113,6 +113,7 @@ def test_the_ridge_without_penalty_is_least_squares_on_the_series():
     np.testing.assert_allclose(fourier.ridge(grid, losses, new, 2, 1e-9), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_trainings_are_those_of_the_table(sources):
     """The same strategy finds the same losses, looked up and trained; the test part is another one."""
     point, live = flights.points(CONFIG, sources)[0].setting, flights.points(CONFIG, sources)[2].setting

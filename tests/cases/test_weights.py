@@ -38,6 +38,7 @@ def quantum(given):
     return solved("quantum/grover_weights", given)
 
 
+@pytest.mark.slow
 def test_what_is_spent(given, quantum):
     """Two sweeps over 54 weights of 6 units: a first loss per unit, then evaluations per weight, 32 examples each."""
     n_train = len(given.train.y)
