@@ -70,7 +70,9 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def latex(table: Table, label: str) -> str:
-    """The table as a `longtable` for `\\input`; headings and claims span all columns; needs booktabs and longtable.
+    """The table as a `longtable` for `\\input`; headings and claims span all columns, long cells are broken into lines.
+
+    It needs the packages array, booktabs and longtable.
 
     Args:
         table: the table.
@@ -79,7 +81,7 @@ def latex(table: Table, label: str) -> str:
     n = len(table.header)
     head = [r"\toprule", " & ".join(words.tex(title) for title in table.header) + r" \\", r"\midrule"]
     lines = [
-        f"\\begin{{longtable}}{{{'l' * n}}}",
+        f"\\begin{{longtable}}{{{_columns(table)}}}",
         f"\\caption{{{words.tex(table.caption)}}}\\label{{tab:{label}}}\\\\",
         *(*head, r"\endfirsthead", *head, r"\endhead", r"\bottomrule", r"\endfoot"),
     ]
@@ -94,6 +96,17 @@ def latex(table: Table, label: str) -> str:
         lines += [r"\begin{footnotesize}", *(rf"\noindent {words.tex(note)}\par" for note in table.notes)]
         lines.append(r"\end{footnotesize}")
     return "\n".join(lines) + "\n"
+
+
+LONG = 48
+"""Characters from which the cells of a column are broken into lines, in the paper."""
+
+
+def _columns(table: Table) -> str:
+    """The columns as LaTeX declares them."""
+    rows = [cells for group in table.groups for cells in group.rows if not _is_alone(cells)]
+    longest = [max((len(cells[place]) for cells in rows), default=0) for place in range(len(table.header))]
+    return "".join("l" if length <= LONG else r">{\raggedright\arraybackslash}p{52mm}" for length in longest)
 
 
 def _latex_row(cells: Sequence[str]) -> str:

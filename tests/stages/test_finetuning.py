@@ -67,9 +67,7 @@ def test_controls_of_the_generator_have_as_many_trained_numbers(problem):
     assert twin.rank**2 >= twin.width
 
 
-@pytest.mark.parametrize(
-    "name", ["classical/full", "classical/lora", "inspired/quantum_peft", "quantum/parameter_generator"]
-)
+@pytest.mark.parametrize("name", ["classical/full", "classical/lora", "quantum/parameter_generator"])
 def test_arms_learn_the_second_domain(problem, name):
     outcome = finetuning.STAGE.arms[name](CONFIG).solve(jax.random.key(7), problem)
     scores = finetuning.score(problem, outcome.answer)
