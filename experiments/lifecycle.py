@@ -28,7 +28,7 @@ from qgen.stages.base import changed, configure, plain, run_arm
 
 PRESETS = ("smoke", "default", "paper")
 _PRESET = flags.DEFINE_string(
-    "preset", "default", "smoke (about 2 minutes on two cores), default (about 16), paper (hours)."
+    "preset", "default", "smoke (about 2 minutes on two cores), default (about 15), paper (hours)."
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "Seeds per arm; None: what the preset says.")
 _STAGE = flags.DEFINE_list(
