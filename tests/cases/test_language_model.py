@@ -18,7 +18,7 @@ from qgen.report import cases as report
 from qgen.stages.base import run_arm
 
 CASE = cases.load("language_model")
-TINY = dataclasses.replace(CASE.presets["smoke"], samples=20, simulated=(3, 4, 5), steps=15, noisy=3)
+TINY = dataclasses.replace(CASE.presets["smoke"], samples=20, sweep=(), simulated=(3,), steps=15, noisy=3)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,16 @@ def test_every_arm_ran_and_solvable_vectors_are_solved(rows):
     assert sizes["classical/matched"] == min(sizes["quantum/head"], 24 + 1)
     assert sizes["control/frozen"] == 2
     assert sizes["classical/mlp_48"] == 24 * 48 + 48 + 48 + 1
+
+
+@pytest.mark.parametrize("arm", ["quantum/head", "classical/rbf_svm"])
+def test_the_test_part_s_labels_choose_nothing(problem, arm):
+    setting = Setting(data="generated", samples=20, qubits=3, trials=2, steps=15, batch=16)
+    solve = CASE.arms[arm](setting).solve
+    other = problem._replace(test=problem.test._replace(y=1 - problem.test.y))
+    one, two = (solve(jax.random.key(4), given).answer for given in (problem, other))
+    np.testing.assert_array_equal(one.logits[""], two.logits[""])
+    assert one.validation == two.validation
 
 
 def test_a_machine_is_charged_for_every_trial_and_shift(rows):
