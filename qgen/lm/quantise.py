@@ -1,5 +1,8 @@
 """Smaller numbers for a trained model: real smaller buffers, which `transformer.apply` and `generate` read as is."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -20,8 +23,15 @@ def int8(params: Params) -> Params:
 
     Rounding to the nearest level leaves an error of at most half a scale. Activations stay float32.
     """
-    result = replaced(params, {place: _quantise(kernel, axis=0) for place, kernel in matrices(params).items()})
+    result = replaced(params, {place: _kernel(kernel) for place, kernel in matrices(params).items()})
     return result | {"embed": {"embedding": _quantise(params["embed"]["embedding"], axis=1)}}
+
+
+def _kernel(kernel: Any) -> Any:
+    """A layer's matrix; of a low-rank product, each factor."""
+    if isinstance(kernel, Mapping):
+        return {name: _quantise(factor, axis=0) for name, factor in kernel.items()}
+    return _quantise(kernel, axis=0)
 
 
 def _quantise(matrix: Float[Array, "rows columns"], axis: int) -> dict[str, Array]:

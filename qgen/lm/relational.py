@@ -6,9 +6,9 @@ a function that is passed in, so that a classical and a quantum one are compared
 the kernel and the student is detached.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,74 +28,84 @@ TINY = 1e-12
 """Keeps the slope of a square root finite where two features are equal."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Weights:
-    """How much each term counts.
+class Weights(NamedTuple):
+    """How much each term counts; numbers, or arrays that may be traced and vmapped.
 
     Attributes:
-        logits: share of the teacher's logits; the labels' cross-entropy has the rest.
+        logits: share of the teacher's logits in [0, 1]; the labels' cross-entropy has the rest.
         distance: weight of RKD's distances.
         angle: weight of RKD's angles.
-        kernel: weight of the Gram matrices' mean squared difference.
+        kernels: weight of the Gram matrices' mean squared difference, one per kernel.
         temperature: divides both models' logits.
     """
 
-    logits: float = 0.0
-    distance: float = 0.0
-    angle: float = 0.0
-    kernel: float = 0.0
-    temperature: float = 2.0
-
-    def __post_init__(self) -> None:
-        """Refuses negative weights, a share above 1 and temperatures that are not positive."""
-        check.within("logits", self.logits, 0, 1)
-        for name in ("distance", "angle", "kernel"):
-            check.at_least(name, getattr(self, name), 0)
-        check.positive("temperature", self.temperature)
+    logits: float | Array = 0.0
+    distance: float | Array = 0.0
+    angle: float | Array = 0.0
+    kernels: tuple[float, ...] | Array = ()
+    temperature: float | Array = 2.0
 
 
 SCRATCH = Weights()
 KD = Weights(logits=0.5)
 RKD = Weights(distance=1.0, angle=2.0)
 KD_RKD = Weights(logits=0.5, distance=1.0, angle=2.0)
-KD_RKD_KERNEL = Weights(logits=0.5, distance=1.0, angle=2.0, kernel=1.0)
+KD_RKD_KERNEL = KD_RKD._replace(kernels=(1.0,))
 """The factorial's arms; the last is run once per kernel: RBF, fidelity, quantum without and with entanglement."""
 
 
 @functools.lru_cache
-def objective(student: Config, teacher: Config, weights: Weights, gram: Gram | None = None) -> Objective:
-    """Any mixture of labels, logits, relations and a kernel as an objective; `extra` holds the teacher's parameters.
+def objective(student: Config, teacher: Config, weights: Weights | None, grams: tuple[Gram, ...] = ()) -> Objective:
+    """Any mixture of labels, logits, relations and kernels as an objective; `extra` holds the teacher's parameters.
 
     A sequence's feature is the mean over its positions of the hidden states that the head reads.
 
     Args:
         student: the architecture that learns.
         teacher: the architecture that is learned from; its features may be wider.
-        weights: of the terms.
-        gram: the kernel, for a kernel weight above zero.
+        weights: numbers, where terms of weight 0 are left out of the program; None takes them from `extra`, which is
+            then (the teacher's parameters, Weights), so that one program trains every mixture.
+        grams: the kernels.
 
     Raises:
-        ValueError: if the vocabularies differ, or a kernel weight comes without a kernel.
+        ValueError: if the vocabularies differ, a weight is out of range, or kernels and their weights differ in number.
     """
     if student.vocabulary != teacher.vocabulary:
         raise ValueError(
             f"Argument `student` must have the teacher's vocabulary {teacher.vocabulary}, but has {student.vocabulary}."
         )
-    if weights.kernel and gram is None:
-        raise ValueError("Argument `gram` must be a kernel where its weight is above 0, but is None.")
+    if weights is not None:
+        _check(weights, grams)
 
-    def mixed(params: Params, extra: Params, inputs: Array, targets: Array, key: Key) -> Array:
+    def mixed(params: Params, extra: Any, inputs: Array, targets: Array, key: Key) -> Array:
+        teacher_params, used = (extra, weights) if weights is not None else extra
         hidden = transformer.apply(params, inputs, student, features=True, key=key)
         logits = _logits(params, hidden)
-        if not (weights.logits or weights.distance or weights.angle or weights.kernel):
+        if not any(map(_counts, (used.logits, used.distance, used.angle, *used.kernels))):
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, targets))
-        aim = jax.lax.stop_gradient(transformer.apply(extra, inputs, teacher, features=True))
-        aim_logits = jax.lax.stop_gradient(_logits(extra, aim))
-        total = losses.distillation_loss(logits, aim_logits, targets, weights.temperature, weights.logits)
+        aim = jax.lax.stop_gradient(transformer.apply(teacher_params, inputs, teacher, features=True))
+        aim_logits = jax.lax.stop_gradient(_logits(teacher_params, aim))
+        total = losses.distillation_loss(logits, aim_logits, targets, used.temperature, used.logits)
         features, wanted = (part.astype(jnp.float32).mean(axis=1) for part in (hidden, aim))
-        return total + relational_loss(features, wanted, weights, gram)
+        return total + relational_loss(features, wanted, used, grams)
 
     return mixed
+
+
+def _check(weights: Weights, grams: tuple[Gram, ...]) -> None:
+    check.within("logits", weights.logits, 0, 1)
+    for name, value in (("distance", weights.distance), ("angle", weights.angle)):
+        check.at_least(name, value, 0)
+    for value in weights.kernels:
+        check.at_least("kernels", value, 0)
+    check.positive("temperature", weights.temperature)
+    if len(weights.kernels) != len(grams):
+        raise ValueError(f"Argument `grams` must hold {len(weights.kernels)} kernels, but holds {len(grams)}.")
+
+
+def _counts(weight: float | Array) -> bool:
+    """Whether a term is part of the program: a traced weight may be anything."""
+    return not isinstance(weight, int | float) or weight != 0
 
 
 def _logits(params: Params, hidden: Array) -> Array:
@@ -103,16 +113,20 @@ def _logits(params: Params, hidden: Array) -> Array:
 
 
 def relational_loss(
-    student: Float[Array, "batch narrow"], teacher: Float[Array, "batch wide"], weights: Weights, gram: Gram | None
+    student: Float[Array, "batch narrow"],
+    teacher: Float[Array, "batch wide"],
+    weights: Weights,
+    grams: tuple[Gram, ...] = (),
 ) -> Float[Array, ""]:
     """The weighted relational terms for given features."""
     total = jnp.zeros(())
-    if weights.distance:
+    if _counts(weights.distance):
         total += weights.distance * _huber(distances(student), distances(teacher))
-    if weights.angle:
+    if _counts(weights.angle):
         total += weights.angle * _huber(angles(student), angles(teacher))
-    if weights.kernel and gram is not None:
-        total += weights.kernel * jnp.mean((gram(student) - gram(teacher)) ** 2)
+    for place, gram in enumerate(grams):
+        if _counts(weights.kernels[place]):
+            total += weights.kernels[place] * jnp.mean((gram(student) - gram(teacher)) ** 2)
     return total
 
 

@@ -1,11 +1,12 @@
-"""How a matrix of the model may be stored: as an array, as int8 with scales, or with a low-rank addition.
+"""How a matrix of the model may be stored: as an array, as int8 with scales, as or with a low-rank product.
 
 In the parameters, which are nested dicts of arrays, a stored matrix is an array or a small dict of arrays:
-`{"int8": [in, out], "scale": [1, out]}` stands for int8 * scale, and `{"base": [in, out], "a": [in, rank], "b": [rank,
-out]}` for base + a @ b, computed as two thin products beside the wide one. Both survive a checkpoint.
+`{"int8": [in, out], "scale": [1, out]}` stands for int8 * scale, `{"left": [in, rank], "right": [rank, out]}` for
+left @ right, and `{"base": [in, out], "a": [in, rank], "b": [rank, out]}` for base + a @ b; low-rank products are
+computed as two thin ones. All survive a checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from qgen.types import Array, Float, Int, Params
@@ -38,12 +39,38 @@ class Adapted(NamedTuple):
         return product(x, self.base) + (x @ self.a) @ self.b
 
 
-STORED: dict[frozenset[str], type[Int8] | type[Adapted]] = {frozenset(kind._fields): kind for kind in (Int8, Adapted)}
+class Product(NamedTuple):
+    """A matrix of low rank: left @ right, in fewer numbers. Each factor may be quantised."""
+
+    left: Float[Array, "in rank"] | Int8
+    right: Float[Array, "rank out"] | Int8
+
+    def product(self, x: Array) -> Array:
+        """(x @ left) @ right."""
+        return product(product(x, self.left), self.right)
 
 
-def product(x: Array, matrix: Array | Int8 | Adapted) -> Array:
+class Watched(NamedTuple):
+    """A matrix that gives away what it is multiplied with while a forward pass is traced; see `factorised.inputs`."""
+
+    base: Any
+    keep: Callable[[Array], None]
+
+    def product(self, x: Array) -> Array:
+        """x @ base."""
+        self.keep(x)
+        return product(x, self.base)
+
+
+KINDS = (Int8, Adapted, Product)
+STORED: dict[frozenset[str], type[Int8] | type[Adapted] | type[Product]] = {
+    frozenset(kind._fields): kind for kind in KINDS
+}
+
+
+def product(x: Array, matrix: Array | Int8 | Adapted | Product | Watched) -> Array:
     """x @ matrix over the last axis of x, however the matrix is stored."""
-    return matrix.product(x) if isinstance(matrix, Int8 | Adapted) else x @ matrix
+    return matrix.product(x) if isinstance(matrix, (*KINDS, Watched)) else x @ matrix
 
 
 def rows(matrix: Array | Int8, places: Array) -> Array:
@@ -58,11 +85,13 @@ def dense(matrix: Any) -> Array:
         return stored.int8.astype(stored.scale.dtype) * stored.scale
     if isinstance(stored, Adapted):
         return dense(stored.base) + stored.a @ stored.b
+    if isinstance(stored, Product):
+        return dense(stored.left) @ dense(stored.right)
     return stored
 
 
 def unpack(params: Params) -> Any:
-    """Nested dicts in which the small dicts of stored matrices have become Int8 and Adapted values."""
+    """Nested dicts in which the small dicts of stored matrices have become Int8, Adapted and Product values."""
     if not isinstance(params, Mapping):
         return params
     inner = {name: unpack(value) for name, value in params.items()}

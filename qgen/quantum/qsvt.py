@@ -210,7 +210,8 @@ def factors(
 
     The threshold lies between the singular values `rank` and `rank` + 1, which are taken as known: a search for them is
     not counted. The states are computed from the singular values; the tests run the circuit itself on small matrices.
-    The polynomial depends on the matrix, so that this runs outside jit.
+    The polynomial depends on the matrix, so that this runs outside jit. Singular vectors of the shorter side are read:
+    of a wide matrix, the transposed one is encoded.
 
     Args:
         key: draws the random states and the shots.
@@ -218,12 +219,15 @@ def factors(
         config: the settings.
 
     Returns:
-        ((a, b), resources); b has orthonormal rows.
+        ((a, b), resources); the vectors of the shorter side are orthonormal.
 
     Raises:
         ValueError: if the rank is not below the smaller side.
     """
     check.within("rank", config.rank, 1, min(matrix.shape) - 1)
+    if matrix.shape[0] < matrix.shape[1]:
+        (a, b), needed = factors(key, matrix.T, config)
+        return (b.T, a.T), needed
     sides = [max(2, 1 << (side - 1).bit_length()) for side in matrix.shape]
     padded = jnp.pad(matrix, [(0, to - side) for to, side in zip(sides, matrix.shape, strict=True)])
     _, s, vt = jnp.linalg.svd(padded)

@@ -52,7 +52,7 @@ class State(NamedTuple):
     memory: Any
 
 
-def decomposition(config: Config) -> Method:
+def decomposition(config: Config, weights: Float[Array, " rank"] | None = None) -> Method:
     """The algorithm as a Method over a matrix [2^m, 2^n].
 
     Its answer is (a, b): a = U diag(<u_k| matrix |v_k>), b = V^T; the loss is the weighted sum over |matrix|_F, with
@@ -60,12 +60,14 @@ def decomposition(config: Config) -> Method:
 
     Args:
         config: the settings.
+        weights: q_k, which may be traced; None takes 1, 1 - 1/rank, ..., 1/rank. Where they end in zeros, fewer
+            triplets are sought, and the answer's other ones mean nothing.
 
     Raises:
         ValueError: (from `init`) if a side is no power of two or the rank is above the smaller one.
     """
     optimiser = optax.adam(config.rate)
-    weights = (config.rank - jnp.arange(config.rank)) / config.rank
+    falling = (config.rank - jnp.arange(config.rank)) / config.rank if weights is None else weights
 
     def init(key: Key, problem: Float[Array, "rows columns"]) -> State:
         left, right = circuits(problem.shape, config)
@@ -85,7 +87,7 @@ def decomposition(config: Config) -> Method:
 
         def loss(angles: tuple[Array, Array]) -> Array:
             u, v = vectors(state._replace(left=angles[0], right=angles[1]), problem)
-            return -jnp.sum(weights * jnp.sum(u * (problem @ v), axis=0)) / jnp.linalg.norm(problem)
+            return -jnp.sum(falling * jnp.sum(u * (problem @ v), axis=0)) / jnp.linalg.norm(problem)
 
         angles = (state.left, state.right)
         value, gradient = jax.value_and_grad(loss)(angles)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen.lm import tokenizer, train, transformer
-from qgen.stages import adapted, generated
+from qgen.stages import adapted, distillation, generated
 from qgen.stages.base import Arm, Artefacts, Outcome, Quality, Stage
 from qgen.stages.few_samples import Adapted, Config, Problem, answered, tuned
 from qgen.types import Key, Params
@@ -126,9 +126,15 @@ STAGE = Stage(
     },
     problem=problem,
     score=score,
-    arms={"classical/full": full, "classical/distilled": distilled, **adapted.ARMS, **generated.ARMS},
+    arms={
+        "classical/full": full,
+        "classical/distilled": distilled,
+        **adapted.ARMS,
+        **generated.ARMS,
+        **distillation.ARMS,
+    },
     reference="classical/full",
     swap="quantum/parameter_generator",
     hand_on=hand_on,
-    deep=adapted.DEEP | generated.DEEP,
+    deep=adapted.DEEP | generated.DEEP | distillation.DEEP,
 )

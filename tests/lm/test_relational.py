@@ -38,7 +38,7 @@ def numpy_angles(x):
 
 def test_terms_are_their_formulas():
     narrow, wide = jnp.asarray(NARROW, jnp.float32), jnp.asarray(WIDE, jnp.float32)
-    weights = Weights(distance=0.7, angle=1.3, kernel=2.1)
+    weights = Weights(distance=0.7, angle=1.3, kernels=(2.1,))
     squares = [np.sum((x[:, None] - x[None]) ** 2, axis=-1) for x in (NARROW, WIDE)]
     kernels = [np.exp(-s / s[~np.eye(5, dtype=bool)].mean()) for s in squares]
     wanted = (
@@ -46,7 +46,7 @@ def test_terms_are_their_formulas():
         + 1.3 * huber(numpy_angles(NARROW), numpy_angles(WIDE))
         + 2.1 * np.mean((kernels[0] - kernels[1]) ** 2)
     )
-    np.testing.assert_allclose(relational.relational_loss(narrow, wide, weights, relational.rbf), wanted, **FLOAT32)
+    np.testing.assert_allclose(relational.relational_loss(narrow, wide, weights, (relational.rbf,)), wanted, **FLOAT32)
     unit = NARROW / np.linalg.norm(NARROW, axis=1, keepdims=True)
     np.testing.assert_allclose(relational.fidelity(narrow), (unit @ unit.T) ** 2, **FLOAT32)
 
@@ -63,11 +63,11 @@ GRAMS = {
 def test_the_kernels_gradient_reaches_the_features(name):
     """Against central differences, and not zero: the kernel term alone moves the student."""
     narrow, wide = jnp.asarray(NARROW, jnp.float32), jnp.asarray(WIDE, jnp.float32)
-    weights = Weights(kernel=1.0)
+    weights = Weights(kernels=(1.0,))
 
     @jax.jit
     def loss(features):
-        return relational.relational_loss(features, wide, weights, GRAMS[name])
+        return relational.relational_loss(features, wide, weights, (GRAMS[name],))
 
     gradient = np.asarray(jax.jit(jax.grad(loss))(narrow))
     direction = jnp.asarray(RNG.normal(size=NARROW.shape), jnp.float32)
@@ -86,8 +86,8 @@ def test_the_factorials_objectives(params, config, teacher, tokens):
     """Eight arms: scratch is cross-entropy, KD is its own formula, and each further term adds what it should."""
     inputs, targets, key = tokens[:, :-1], tokens[:, 1:], jax.random.key(0)
 
-    def value(weights, gram=None):
-        objective = relational.objective(config, TEACHER, weights, gram)
+    def value(weights, *grams):
+        objective = relational.objective(config, TEACHER, weights, grams)
         return float(objective(params, teacher, inputs, targets, key))
 
     scratch = float(losses.loss(params, config, inputs, targets))
@@ -97,16 +97,22 @@ def test_the_factorials_objectives(params, config, teacher, tokens):
     student_features, teacher_features = (
         transformer.apply(p, inputs, c, features=True).mean(axis=1) for p, c in ((params, config), (teacher, TEACHER))
     )
-    relations = float(relational.relational_loss(student_features, teacher_features, relational.RKD, None))
+    relations = float(relational.relational_loss(student_features, teacher_features, relational.RKD))
     np.testing.assert_allclose(value(relational.RKD), scratch + relations, rtol=1e-5)
     np.testing.assert_allclose(value(relational.KD_RKD), kd + relations, rtol=1e-5)
     grams = {name: value(relational.KD_RKD_KERNEL, gram) - kd - relations for name, gram in GRAMS.items()}
     assert all(extra > 1e-5 for extra in grams.values())
     assert len({round(extra, 6) for extra in grams.values()}) == 4
+    # One program for every mixture: the weights are data.
+    mixture = relational.objective(config, TEACHER, None, tuple(GRAMS.values()))
+    traced = Weights(jnp.asarray(0.5), jnp.asarray(1.0), jnp.asarray(2.0), jnp.array([0.0, 0, 0, 1]), jnp.asarray(2.0))
+    np.testing.assert_allclose(
+        mixture(params, (teacher, traced), inputs, targets, key), grams["entangled"] + kd + relations, rtol=1e-5
+    )
 
 
 def test_the_quantum_kernel_alone_moves_the_students_weights(params, config, teacher, tokens):
-    objective = relational.objective(config, TEACHER, relational.KD_RKD_KERNEL, GRAMS["entangled"])
+    objective = relational.objective(config, TEACHER, relational.KD_RKD_KERNEL, (GRAMS["entangled"],))
     without = relational.objective(config, TEACHER, relational.KD_RKD)
     given = (teacher, tokens[:, :-1], tokens[:, 1:], jax.random.key(0))
     both = jax.jit(lambda p: jax.tree.map(jnp.subtract, jax.grad(objective)(p, *given), jax.grad(without)(p, *given)))
@@ -117,13 +123,13 @@ def test_the_quantum_kernel_alone_moves_the_students_weights(params, config, tea
 
 def test_bad_arguments_are_refused(config):
     for bad, message in (
-        ({"logits": 1.5}, r"`logits` must lie in \[0, 1\]"),
-        ({"distance": -1.0}, "`distance` must be at least 0"),
-        ({"temperature": 0.0}, "`temperature` must be above 0"),
+        (Weights(logits=1.5), r"`logits` must lie in \[0, 1\]"),
+        (Weights(distance=-1.0), "`distance` must be at least 0"),
+        (Weights(kernels=(-1.0,)), "`kernels` must be at least 0"),
+        (Weights(temperature=0.0), "`temperature` must be above 0"),
+        (Weights(kernels=(1.0,)), "`grams` must hold 1 kernels, but holds 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            Weights(**bad)
-    with pytest.raises(ValueError, match="`gram` must be a kernel"):
-        relational.objective(config, TEACHER, Weights(kernel=1.0))
+            relational.objective(config, TEACHER, bad)
     with pytest.raises(ValueError, match="teacher's vocabulary 5, but has 23"):
         relational.objective(config, transformer.Config(5, 12, 8, 1, 2), relational.KD)

@@ -86,6 +86,8 @@ def test_filtered_states_span_the_leading_vectors(matrix):
     best = np.linalg.norm(matrix - spectrum(matrix, np.array([3.0, 2.0, 0, 0, 0, 0, 0])))
     np.testing.assert_allclose(np.linalg.norm(matrix - np.asarray(a @ b)), best, rtol=5e-3)
     np.testing.assert_allclose(b @ b.T, np.eye(2), **FLOAT32)
+    wide, _ = qsvt.factors(jax.random.key(0), jnp.asarray(matrix.T, jnp.float32), Config(2, 0, 1.0, 1e-3, shots=0))
+    np.testing.assert_allclose(wide[0] @ wide[1], (a @ b).T, **FLOAT32)
 
 
 def test_shots_cost_accuracy(matrix):

@@ -1,0 +1,72 @@
+"""Rows of low-rank distillation, chosen and paired, for its tables and figures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qgen.record import Record
+
+QUANTUM = "quantum/entangled_kernel"
+Rows = Sequence[Record]
+
+
+def of(rows: Rows, experiment: str, **config: object) -> list[Record]:
+    """The rows of an experiment whose config has these values."""
+    return [
+        row
+        for row in rows
+        if row.experiment == experiment and all(row.config.get(name) == value for name, value in config.items())
+    ]
+
+
+def values(rows: Rows, name: str) -> list:
+    """The different values of a config field, in the order of the rows."""
+    return list(dict.fromkeys(row.config[name] for row in rows))
+
+
+def excess(rows: Rows) -> list[float]:
+    """Held-out loss over the teacher's, nats per token, one per seed."""
+    ordered = sorted(rows, key=lambda row: row.seed)
+    return [row.metrics["loss"] - row.metrics["teacher_loss"] for row in ordered]
+
+
+def by_arm(rows: Rows) -> dict[str, list[Record]]:
+    """The rows of every arm, in the order of the rows."""
+    made: dict[str, list[Record]] = {}
+    for row in rows:
+        made.setdefault(row.arm, []).append(row)
+    return made
+
+
+def main_block(rows: Rows) -> tuple[int, int]:
+    """Rank and number of samples of the full factorial: those of the most students."""
+    counts: dict[tuple[int, int], int] = {}
+    for row in of(rows, "distillation"):
+        place = row.config["rank"], row.config["samples"]
+        counts[place] = counts.get(place, 0) + 1
+    return max(counts, key=counts.__getitem__)
+
+
+def curves(rows: Rows) -> tuple[dict[str, dict[int, list[float]]], list[int]]:
+    """Lesson -> number of samples -> excess losses, and the numbers of samples, for the arm of the few-sample study."""
+    rank, most = main_block(rows)
+    fewer = [row for row in of(rows, "distillation", rank=rank) if row.config["samples"] != most]
+    start = fewer[0].config["start"] if fewer else of(rows, "distillation", rank=rank)[0].config["start"]
+    found = of(rows, "distillation", rank=rank, start=start)
+    counts = sorted(values(found, "samples"))
+    return {
+        arm: {count: excess([row for row in made if row.config["samples"] == count]) for count in counts}
+        for arm, made in by_arm(found).items()
+    }, counts
+
+
+def gaps(found: Mapping[str, Mapping[int, Sequence[float]]], counts: Sequence[int]) -> dict[str, dict]:
+    """Paired differences of the quantum kernel from the best classical lesson and from its twin, by samples."""
+    made: dict[str, dict] = {"quantum - best classical": {}, "quantum - separable": {}}
+    classical = [arm for arm in found if arm.split("/")[0] in ("classical", "inspired")]
+    for count in counts:
+        own = np.array(found[QUANTUM][count])
+        best = min(classical, key=lambda arm: float(np.mean(found[arm][count])))
+        made["quantum - best classical"][count] = own - np.array(found[best][count])
+        made["quantum - separable"][count] = own - np.array(found["control/separable_kernel"][count])
+    return made

@@ -1,0 +1,75 @@
+"""The distillation tables from made-up rows, whose means and differences are known."""
+
+import numpy as np
+import pytest
+
+from qgen.record import QUANTILE_LEVELS, Record
+from qgen.report import distillation, distillation_rows
+
+LESSONS = ("classical/scratch", "classical/kd", "control/separable_kernel", "quantum/entangled_kernel")
+START = "classical/activation_aware_svd"
+SHARED = {"steps": 10, "rates": [0.1, 0.2]}
+
+
+def row(experiment, arm, seed, metrics, **config):
+    projected = {"machine": {"energy_j": [7.0] * len(QUANTILE_LEVELS)}} if arm.startswith("quantum") else {}
+    return Record(
+        *(experiment, "language_model", arm, seed, "smoke", SHARED | config),
+        metrics={"teacher_loss": 2.0, "parameters": 100.0, "share_of_blocks": 0.25} | metrics,
+        measured={"energy_j": 3.0, "provenance": "MEASURED"},
+        projected=projected,
+        resources={"shots": 1.0} if projected else {},
+    )
+
+
+@pytest.fixture(scope="module")
+def rows():
+    made = []
+    for seed in range(3):
+        for place, lesson in enumerate(LESSONS):
+            for count in (10, 100):
+                loss = {"loss": 2.5 - 0.1 * place + 0.01 * seed + 1 / count}
+                made.append(row("distillation", lesson, seed, loss, rank=9, samples=count, start=START))
+            loss = {"loss": 2.9}
+            made.append(row("distillation", lesson, seed, loss, rank=9, samples=100, start="quantum/qsvt"))
+        for rank in (9, 4):
+            metrics = {"loss": 3.0 + seed, "output_error": 0.5}
+            made.append(row("distillation_compression", START, seed, metrics, rank=rank))
+            made.append(row("distillation_compression", "quantum/qsvt", seed, metrics, rank=rank))
+        extra = {"body_parameters": 60.0, "frozen_parameters": 0.0, "loss": 2.25}
+        made.append(row("distillation_student", "quantum/circuit_student", seed, extra))
+    made += [row("distillation_step", lesson, 0, {"energy_per_step_j": 0.5}, rank=9) for lesson in LESSONS]
+    return [*made, row("distillation_use", "classical/teacher", 0, {"energy_per_token_j": 0.002}, rank=0)]
+
+
+def cells(table):
+    return {line[0]: line[1:] for group in table.groups for line in group.rows}
+
+
+def test_tables_hold_means_and_intervals(rows):
+    # Student's t of 2 degrees of freedom at 95 % is 4.303, of three seeds 1 apart.
+    found = cells(distillation.compression(rows))
+    assert found[START][:3] == ["0.500 ± 0.000", f"2.000 ± {4.303 / np.sqrt(3):.3f}", "3.0"]
+    assert found["quantum/qsvt"][2:] == ["-", "7.0 (machine)"]
+    found = cells(distillation.lessons(rows))
+    assert found["classical/kd"] == [f"0.420 ± {0.01 * 4.303 / np.sqrt(3):.3f}", "0.900 ± 0.000"]
+    found = cells(distillation.few_samples(rows))
+    assert found["quantum - best classical"] == ["-0.2000 ± 0.0000", "-0.2000 ± 0.0000"]
+    assert found["quantum - separable"] == ["-0.1000 ± 0.0000", "-0.1000 ± 0.0000"]
+    found = cells(distillation.energy(rows))
+    assert found["classical/kd"] == ["0.50", "10", ""] and found["quantum/entangled_kernel"][2] == "7.0 (machine)"
+    assert found["teacher"][:2] == ["100", "2.0"]
+    assert cells(distillation.students(rows))["quantum/circuit_student"][:3] == ["100", "40", "0.250 ± 0.000"]
+
+
+def test_the_full_factorial_is_the_largest_block(rows):
+    assert distillation_rows.main_block(rows) == (9, 100)
+
+
+def test_everything_is_written(rows, tmp_path):
+    distillation.write(rows, tmp_path)
+    for name in ("compression", "lessons", "few_samples", "students", "energy"):
+        assert all((tmp_path / "tables" / f"{name}.{kind}").stat().st_size for kind in ("md", "tex", "csv"))
+    assert all(
+        (tmp_path / "figures" / f"{name}.png").stat().st_size for name in ("parameters", "few_samples", "energy")
+    )

@@ -1,0 +1,58 @@
+"""Compressed and distilled students as arms of fine-tuning."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from qgen.lm import adapters, quantise, train, transformer
+from qgen.quantum import feature_kernel
+from qgen.stages import distillation, finetuning
+from qgen.stages.few_samples import Config
+from tests.stages import tiny
+
+CONFIG = Config(samples=20, steps=8, batch=4, trials=(1.0,), layers=2, shots=128, holdout=4)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts())
+
+
+def test_the_factorial_has_eight_lessons():
+    weights = [lesson.weights for lesson in distillation.LESSONS.values()]
+    assert (
+        len(weights) == 8 and len({(w, lesson.grams) for w, lesson in zip(weights, distillation.LESSONS.values())}) == 8
+    )
+    assert not any(weights[0][:3]) and weights[0].kernels == ()
+    for name, lesson in distillation.LESSONS.items():
+        needed = distillation.resources(lesson, 3, 4, 100)
+        assert bool(needed) == (lesson.entangled is not None), name
+        if lesson.entangled:
+            assert needed[0].gates_2q > 0
+            assert needed == feature_kernel.resources(distillation.QUBITS, True, 1, steps=8, batch=4, shots=100)
+
+
+@pytest.mark.parametrize("name", ["classical/low_rank_distilled", "quantum/qsvt_distilled"])
+def test_a_student_is_small_and_close_to_its_teacher(problem, name):
+    outcome = distillation.ARMS[name](CONFIG).solve(jax.random.key(7), problem)
+    scores = finetuning.score(problem, outcome.answer)
+    rank = problem.model.width // distillation.SHARE
+    blocks = sum(rank * sum(k.shape) for k in adapters.matrices(problem.params, adapters.BLOCKS).values())
+    rest = transformer.size({"embed": problem.params["embed"], "head": problem.params["head"]})
+    assert scores["model_parameters"] == blocks + rest
+    assert np.mean(outcome.trace["loss"][-3:]) < outcome.trace["loss"][0]
+    small = quantise.int8(outcome.answer.params)
+    assert quantise.nbytes(small) < quantise.nbytes(outcome.answer.params) / 2
+    losses = [train.token_loss(p, problem.model, problem.validation) for p in (small, outcome.answer.params)]
+    assert abs(losses[0] - losses[1]) < 0.1
+
+
+def test_more_steps_count_more_shots(problem):
+    few = distillation.resources(distillation.LESSONS["quantum/entangled_kernel"], 3, 4, 128)
+    trials = dataclasses.replace(CONFIG, trials=(0.3, 1.0))
+    more = distillation.resources(
+        distillation.LESSONS["quantum/entangled_kernel"], trials.steps * len(trials.trials), 4, 128
+    )
+    assert sum(item.shots for item in more) == 2 * sum(item.shots for item in few)
