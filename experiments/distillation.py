@@ -184,7 +184,7 @@ class Study:
                 },
                 "measured": taken.fields(),
                 "resources": {} if needed is None else {**vars(needed)},
-                "projected": priced(needed, self.todo.machines),
+                "projected": priced(needed, self.todo.machines) if seed == 0 else {},
             }
 
         self.ledger.row("distillation_compression", "language_model", arm, self.config(rank=rank), make, seed)

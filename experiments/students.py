@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from qgen import check
 from qgen.lm import data, factorised, relational, tokenizer, train, transformer
 from qgen.lm.relational import Weights
 from qgen.stages import circuit_student, low_rank
@@ -18,7 +19,7 @@ from qgen.types import Array, Float, Key, Params
 
 WINDOW = 32
 """Tokens of a distillation window; the base's context is longer, and positions are rotary."""
-LENGTH = 1 << 15
+LENGTH = train.BLOCK
 """Token streams of samples are padded to this length, so that few and many samples share a program."""
 GRAMS = tuple(gram for lesson in LESSONS.values() for gram in lesson.grams)
 """Every kernel; one program holds them all, and a lane's weights choose."""
@@ -29,7 +30,7 @@ class Settings:
     """What the students depend on.
 
     Attributes:
-        characters: of the corpus, of which the base reads 70 %; samples and held-out documents share the rest.
+        characters: of the corpus: the base reads half, a tenth is held out to score, samples come from the rest.
         width: features of the base.
         depth: blocks of the base.
         context: tokens of the base's windows.
@@ -78,8 +79,10 @@ class Base(NamedTuple):
 def base(settings: Settings, seeds: int) -> Base:
     """Trains the teachers in one program, by the lifecycle's trainer."""
     documents = data.load_corpus(None, domain="prose", max_characters=settings.characters)
-    first, rest = data.split(documents, 0.3)
-    pool, held = data.split(rest, 0.5)
+    first, rest = data.split(documents, 0.5)
+    # The sides nest: what a smaller share holds out is part of the rest.
+    held = data.split(documents, 0.1)[1]
+    pool = tuple(document for document in rest if document not in set(held))
     text = tokenizer.train(list(first), "bpe", 320)
     model = transformer.Config(tokenizer.vocabulary_size(text), settings.context, settings.width, settings.depth, 4)
     stream = jnp.asarray(tokenizer.stream(text, first))
@@ -144,7 +147,12 @@ class Samples(NamedTuple):
 
 
 def samples(found: Base, settings: Settings, seed: int, count: int) -> Samples:
-    """Draws documents; the first fifth of them validates."""
+    """Draws documents, of which the first ones validate.
+
+    Raises:
+        ValueError: if the pool has fewer.
+    """
+    check.within("count", count, 2, len(found.pool))
     order = np.random.default_rng(seed).permutation(len(found.pool))[:count]
     chosen = [found.pool[place] for place in order]
     n_validation = max(1, round(settings.validation * count))
@@ -153,7 +161,7 @@ def samples(found: Base, settings: Settings, seed: int, count: int) -> Samples:
     own = cut(tokenizer.stream(found.tokenizer, chosen[:n_validation]), settings.context, rows)
     validation = np.zeros((rows, settings.context + 1), own.dtype)
     validation[: len(own)] = own
-    seen = cut(tokens, settings.context, 2 * rows)[:, :-1]
+    seen = cut(tokens, settings.context, rows)[:, :-1]
     return Samples(np.pad(tokens, (0, LENGTH - len(tokens))), len(tokens), validation, np.arange(rows) < len(own), seen)
 
 
@@ -218,7 +226,10 @@ def distil(
             own = slice(place * len(settings.rates), (place + 1) * len(settings.rates))
             lane = own.start + best(validation[seed, own])
             made[seed, start, lesson] = Trained(
-                float(held[seed, lane]), float(rates[lane]), float(validation[seed, lane]), losses[seed, lane].tolist()
+                float(held[seed, lane]),
+                float(rates[lane]),
+                float(validation[seed, lane]),
+                np.round(losses[seed, lane], 4).tolist(),
             )
     return made
 
@@ -248,7 +259,7 @@ def distil_circuits(
     for seed in range(len(drawn)):
         lane = best(validation[seed])
         own = float(held[seed, lane]), float(rates[lane]), float(validation[seed, lane])
-        made.append(Trained(*own, losses[seed, lane].tolist()))
+        made.append(Trained(*own, np.round(losses[seed, lane], 4).tolist()))
     return made, jax.tree.map(lambda leaf: leaf[0], starts)
 
 

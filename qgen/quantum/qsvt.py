@@ -278,7 +278,7 @@ def resources(
     rows, columns = tuple(range(row_qubits)), tuple(range(row_qubits, width))
     parts = [
         _gates(encodings.amplitude(column_qubits, real=True)),
-        _gates(block_encoding(row_qubits, column_qubits)) * degree,
+        _call(row_qubits, column_qubits) * degree,
         _gates(Circuit(width + 2, projector_phase(rows, width, Angle(0)))) * (degree // 2 + 1),
         _gates(Circuit(width + 2, projector_phase(columns, width, Angle(0)))) * (degree // 2),
         _gates(Circuit(width + 2, (gate("h", width + 1), gate("h", width + 1)))),
@@ -288,6 +288,11 @@ def resources(
     settings = column_qubits + 1
     executions = float(np.sum(settings * shots / np.asarray(passed, float)))
     return (once * executions + Resources(once.qubits, circuits=settings * len(passed)),)
+
+
+@functools.lru_cache
+def _call(row_qubits: int, column_qubits: int) -> Resources:
+    return _gates(block_encoding(row_qubits, column_qubits))
 
 
 def _gates(circuit: Circuit) -> Resources:

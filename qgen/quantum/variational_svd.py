@@ -6,6 +6,7 @@ block encoding, matrix / |matrix|_F, so that each term is one Hadamard test.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -138,6 +139,7 @@ def _moved(op: Any, by: int) -> Any:
     return dataclasses.replace(op, wires=tuple(wire + by for wire in op.wires))
 
 
+@functools.lru_cache
 def resources(shape: tuple[int, ...], config: Config, steps: int) -> tuple[Resources, ...]:
     """What training needs: rank Hadamard tests for the loss and for each of 2 P parameter shifts, in every step.
 

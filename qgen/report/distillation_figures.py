@@ -42,7 +42,8 @@ def parameters(rows: Rows) -> "Figure":
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xlabel("share of the blocks' parameters")
-        axes.legend(fontsize=5.5)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=5.5)
     return made
 
 

@@ -48,17 +48,17 @@ class Compressed(NamedTuple):
 
 def truncated(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
     """The best factors in Frobenius norm."""
-    return low_rank.truncated(matrix, rank), ()
+    return _truncated(matrix, rank), ()
 
 
 def randomised(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
     """Halko's projection."""
-    return low_rank.randomised(key, matrix, rank), ()
+    return _randomised(key, matrix, rank), ()
 
 
 def activation_aware(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
     """The best factors for the outputs on given activations."""
-    return low_rank.activation_aware(matrix, activations, rank), ()
+    return _activation_aware(matrix, activations, rank), ()
 
 
 def transformed(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
@@ -68,16 +68,30 @@ def transformed(key: Key, matrix: Array, activations: Array, rank: int) -> tuple
 
 def sampled(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
     """The dequantised twin of QSVT: the shorter side's vectors from sampled rows and columns."""
+    return _sampled(key, matrix, rank), ()
+
+
+_truncated = jax.jit(low_rank.truncated, static_argnames="rank")
+_randomised = jax.jit(low_rank.randomised, static_argnames="rank")
+_activation_aware = jax.jit(low_rank.activation_aware, static_argnames="rank")
+_output_error = jax.jit(low_rank.output_error)
+
+
+@functools.partial(jax.jit, static_argnames="rank")
+def _sampled(key: Key, matrix: Array, rank: int) -> Factors:
     is_wide = matrix.shape[0] < matrix.shape[1]
     tall = matrix.T if is_wide else matrix
     _, vectors = fkv.sampled(key, tall, rank, SAMPLED * rank, SAMPLED * rank)
     # Sampling leaves the vectors only nearly orthonormal.
     basis = jnp.linalg.qr(vectors.T)[0]
-    return ((basis, (tall @ basis).T) if is_wide else (tall @ basis, basis.T)), ()
+    return (basis, (tall @ basis).T) if is_wide else (tall @ basis, basis.T)
 
 
 def variational(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
-    """The variational quantum SVD of the padded matrix."""
+    """The variational quantum SVD of the padded matrix; a tall one is transposed."""
+    if matrix.shape[0] > matrix.shape[1]:
+        (a, b), needed = variational(key, matrix.T, activations, rank)
+        return (b.T, a.T), needed
     sides = [max(2, 1 << (side - 1).bit_length()) for side in matrix.shape]
     padded = jnp.pad(matrix, [(0, to - side) for to, side in zip(sides, matrix.shape, strict=True)])
     most = min(max(rank, VARIATIONAL_RANK), *sides)
@@ -97,10 +111,15 @@ def _variational(key: Key, matrix: Array, weights: Array, most: int) -> Factors:
 
 def drawn(key: Key, matrix: Array, activations: Array, rank: int) -> tuple[Factors, tuple[Resources, ...]]:
     """Random factors whose product has the matrix's root mean square."""
+    return _drawn(key, matrix, rank), ()
+
+
+@functools.partial(jax.jit, static_argnames="rank")
+def _drawn(key: Key, matrix: Array, rank: int) -> Factors:
     left_key, right_key = jax.random.split(key)
     left = jax.random.normal(left_key, (matrix.shape[0], rank)) * rank**-0.5
     right = jax.random.normal(right_key, (rank, matrix.shape[1]))
-    return (left * jnp.sqrt(jnp.mean(matrix**2)), right), ()
+    return left * jnp.sqrt(jnp.mean(matrix**2)), right
 
 
 ARMS: Mapping[str, Compressor] = {
@@ -143,7 +162,6 @@ def output_error(
 ) -> float:
     """Relative error of the outputs, root mean square over matrices, on given inputs of each."""
     errors = [
-        low_rank.output_error(dense(matrices(params)[place]), pair, activations[place])
-        for place, pair in factors.items()
+        _output_error(dense(matrices(params)[place]), pair, activations[place]) for place, pair in factors.items()
     ]
     return float(jnp.sqrt(jnp.mean(jnp.square(jnp.stack(errors)))))

@@ -31,7 +31,7 @@ def test_the_factorial_has_eight_lessons():
         assert bool(needed) == (lesson.entangled is not None), name
         if lesson.entangled:
             assert needed[0].gates_2q > 0
-            assert needed == feature_kernel.resources(distillation.QUBITS, True, 1, steps=8, batch=4, shots=100)
+            assert needed == feature_kernel.resources(distillation.QUBITS, True, 1, steps=3, batch=4, shots=100)
 
 
 @pytest.mark.parametrize("name", ["classical/low_rank_distilled", "quantum/qsvt_distilled"])

@@ -7,17 +7,17 @@ import pytest
 
 from qgen.lm import adapters, factorised, transformer
 from qgen.stages import low_rank
-from tests.stages import tiny
 
 RANK = 4
 
 
 @pytest.fixture(scope="module")
 def model():
-    made = tiny.artefacts(2)
-    config = transformer.Config(**made.model)
-    params = jax.tree.map(jnp.asarray, made.params)
-    tokens = jax.random.randint(jax.random.key(0), (16, config.context), 0, config.vocabulary)
+    config = transformer.Config(20, 16, 16, 1, 2)
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: transformer.init(jax.random.key(0), config))
+    params = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), jnp.float32), shapes)
+    tokens = jnp.asarray(rng.integers(0, config.vocabulary, (16, config.context)))
     return (
         params,
         factorised.block_inputs(params, tokens[:8], config),
@@ -63,7 +63,7 @@ def test_output_error_ranks_the_arms_as_it_should(model, made):
     params, seen, unseen = model
     errors = {arm: low_rank.output_error(params, found.factors, seen) for arm, found in made.items()}
     assert min(errors, key=errors.__getitem__) == "classical/activation_aware_svd"
-    place = "block_1/mlp/up"
+    place = "block_0/mlp/up"
     left, right = (np.asarray(part) for part in made["control/fkv"].factors[place])
     x, matrix = np.asarray(unseen[place]), np.asarray(adapters.matrices(params)[place])
     wanted = np.linalg.norm(x @ matrix - x @ left @ right) / np.linalg.norm(x @ matrix)
