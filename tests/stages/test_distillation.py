@@ -1,7 +1,5 @@
 """Compressed and distilled students as arms of fine-tuning."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -47,12 +45,3 @@ def test_a_student_is_small_and_close_to_its_teacher(problem, name):
     assert quantise.nbytes(small) < quantise.nbytes(outcome.answer.params) / 2
     losses = [train.token_loss(p, problem.model, problem.validation) for p in (small, outcome.answer.params)]
     assert abs(losses[0] - losses[1]) < 0.1
-
-
-def test_more_steps_count_more_shots(problem):
-    few = distillation.resources(distillation.LESSONS["quantum/entangled_kernel"], 3, 4, 128)
-    trials = dataclasses.replace(CONFIG, trials=(0.3, 1.0))
-    more = distillation.resources(
-        distillation.LESSONS["quantum/entangled_kernel"], trials.steps * len(trials.trials), 4, 128
-    )
-    assert sum(item.shots for item in more) == 2 * sum(item.shots for item in few)
