@@ -217,7 +217,8 @@ class Study:
                         **sizes(students.seed_params(self.base, seed), params),
                     },
                     "resources": {} if needed is None else {**vars(needed)},
-                    "projected": priced(needed, self.todo.machines) if seed == 0 else {},
+                    # A kernel needs the same whatever the student starts from.
+                    "projected": priced(needed, self.todo.machines) if (start, seed) == (FEW, 0) else {},
                     "trace": {"loss": own.curve},
                 }
 
