@@ -77,7 +77,7 @@ def compression(rows: Rows) -> Table:
         groups.append(Group(title, "", lines, _controls(own)))
     return Table(
         caption="Low-rank arms on every matrix of the blocks: means over teachers with 95 % intervals.",
-        header=("arm", "output error", "loss over teacher, nats", "measured J", "projected J"),
+        header=("arm", "output error", "loss over teacher, nats", f"{_provenance(found)} J", "projected J"),
         groups=groups,
         label="rank",
         notes=[
@@ -166,7 +166,7 @@ def encoder(rows: Rows) -> Table:
         groups.append(Group(title, "", lines, _controls(own)))
     return Table(
         caption="Low-rank arms on a pretrained sentence encoder, not retrained; intervals over random draws.",
-        header=("arm", "output error", "embedding error, 1 - cosine", "measured J"),
+        header=("arm", "output error", "embedding error, 1 - cosine", f"{_provenance(found)} J"),
         groups=groups,
         label="rank",
     )
@@ -203,6 +203,11 @@ def energy(rows: Rows) -> Table:
             "Projected J: its shots on the machine of the least median; - where none can run it.",
         ],
     )
+
+
+def _provenance(rows: Rows) -> str:
+    """How the joules were found: measured or modelled."""
+    return rows[0].measured.get("provenance", "").lower()
 
 
 def _controls(own: Mapping[str, object]) -> frozenset[int]:
