@@ -11,11 +11,12 @@ from qgen import cases, record
 from qgen.cases import claim_list, claims
 from qgen.record import Record
 from qgen.report import cases as case_tables
-from qgen.report import finetuning, reinforcement, search, style
+from qgen.report import distillation, finetuning, reinforcement, search, style
 
 STUDIES: dict[str, Callable[[Sequence[Record], Path], None]] = {
     "search": search.write,
     "finetuning": finetuning.write,
+    "distillation": distillation.write,
     "reinforcement": reinforcement.write,
 }
 """Study -> what writes its tables and figures."""
