@@ -146,14 +146,17 @@ def accuracies(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return ((logits > 0) == y[None]).mean(1), np.logaddexp(0, np.where(y[None] == 1, -logits, logits)).mean(1)
 
 
-def centred(problem: Problem, kept: int) -> Problem:
-    """The leading principal components of the training part, in standard deviations of the first."""
-    mean = problem.train.x.mean(0)
-    _, spread, directions = np.linalg.svd(problem.train.x - mean, full_matrices=False)
-    kept = min(kept, len(directions))
-    unit = spread[0] / np.sqrt(len(problem.train.x))
-    parts = [Labelled(((p.x - mean) @ directions[:kept].T / unit).astype(np.float32), p.y) for p in problem]
-    return Problem(*parts)
+def components(x: np.ndarray, kept: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The map to the leading principal components of some features, in standard deviations of the first."""
+    mean = x.mean(0)
+    _, spread, directions = np.linalg.svd(x - mean, full_matrices=False)
+    scaled = directions[:kept].T * np.sqrt(len(x)) / spread[0]
+    return lambda features: ((features - mean) @ scaled).astype(np.float32)
+
+
+def projected(problem: Problem, project: Callable[[np.ndarray], np.ndarray]) -> Problem:
+    """The problem on projected features."""
+    return Problem(*(Labelled(project(part.x), part.y) for part in problem))
 
 
 def quantum(name: str, note: str = "", frozen: bool = False, **changes: Any) -> Callable[[Setting], Arm]:
@@ -162,7 +165,7 @@ def quantum(name: str, note: str = "", frozen: bool = False, **changes: Any) -> 
     def factory(setting: Setting) -> Arm:
         def solve(key: Key, problem: Problem) -> Outcome:
             if changes.get("encoders") == 0:
-                problem = centred(problem, setting.qubits)
+                problem = projected(problem, components(problem.train.x, setting.qubits))
             head = structure(setting, problem.train.x.shape[1], **changes)
             run = trained(key, setting, head, problem, frozen)
             x, own = jnp.asarray(problem.test.x), (run.params, head, run.settings)
@@ -246,14 +249,18 @@ def classical(name: str, note: str = "") -> Callable[[Setting], Arm]:
 
     def factory(setting: Setting) -> Arm:
         def solve(key: Key, problem: Problem) -> Outcome:
+            project = np.asarray
             if name == "matched":
                 # As many weights, with the constant, as the quantum head has numbers.
-                kept = heads.size(structure(setting, problem.train.x.shape[1])) - 1
-                problem = centred(problem, kept)
+                project = components(problem.train.x, heads.size(structure(setting, problem.train.x.shape[1])) - 1)
+            given = projected(problem, project)
             seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
-            best = fitted(candidates(name, setting.trials, seed, problem), problem)
-            size, predict = best[0], best[2]
-            return Outcome(Answer({"": np.asarray(predict(problem.test.x))}, size, best[1], predict))
+            size, hits, logits = fitted(candidates(name, setting.trials, seed, given), given)
+
+            def predict(x: np.ndarray) -> np.ndarray:
+                return logits(project(x))
+
+            return Outcome(Answer({"": np.asarray(predict(problem.test.x))}, size, hits, predict))
 
         return Arm(f"classical/{name}", solve, note)
 
