@@ -1,7 +1,7 @@
 """Adapters on a generative task: trained parameters against held-out bits per byte, each as a vmapped population.
 
 Command:   python -m experiments.finetuning
-Duration:  mostly compilation: one program per method and size, about 20 (35 s of CPU time each with the default)
+Duration:  mostly compilation: one program per method and size
 Writes:    runs/finetuning/records.jsonl, tables/{pareto,counts}.{md,tex,csv}, figures/pareto.{png,pdf}, base/
 Headline:  the last column of the first table: the gap to the best classical method of no more trained numbers
 """

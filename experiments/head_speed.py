@@ -1,9 +1,8 @@
 """The quantum head's training step beside PennyLane's, and encoding sentences beside PyTorch's, side by side.
 
 Command:   python -m experiments.head_speed --sst2=FOLDER
-Duration:  about 3 minutes on two quiet cores
 Writes:    nothing; prints milliseconds per step, seconds per encoding, and both ratios
-Headline:  a step at 10 qubits and batch 64 takes a fraction of PennyLane's default.qubit with jit
+Headline:  how often faster a step at 10 qubits and batch 64 is than PennyLane's default.qubit with jit
 
 Rounds alternate between the peers, so that other work on the machine meets both; medians are compared. PyTorch and
 transformers are no dependencies: where they cannot be imported, their part is left out and says so.

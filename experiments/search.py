@@ -1,10 +1,9 @@
 """Hyperparameter studies: classical and quantum-assisted strategies on tabulated and real trainings, and their speed.
 
 Command:   python -m experiments.search
-Duration:  about 1 minute with --preset=smoke and 10 with the default on two quiet cores (estimated)
-Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex}, figures/{regret,throughput,plateau}.{png,pdf},
+Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex,csv}, figures/{regret,throughput,plateau}.{png,pdf},
            studies/*.jsonl (every real trial, from which a killed study goes on)
-Headline:  a Gaussian process leads; every quantum surrogate lies within the interval of its classical control
+Headline:  the regret of every strategy with its interval; a quantum surrogate beside its classical control
 """
 
 import importlib.util
@@ -32,7 +31,7 @@ from qgen.stages.base import project
 from qgen.stages.searchers import SEARCHERS, Settings
 
 PRESETS = ("smoke", "default", "paper")
-_PRESET = flags.DEFINE_string("preset", "default", "smoke (about 1 minute), default (about 10), paper.")
+_PRESET = flags.DEFINE_string("preset", "default", "smoke, default or paper.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Searches per strategy and table; None: what the preset says.")
 _ARM = flags.DEFINE_list("arm", [], "Strategies, such as quantum/fm_qaoa. Empty: all.")
 _TABLE = flags.DEFINE_list("table", [], "Tabular benchmarks. Empty: all.")

@@ -10,13 +10,13 @@ from pathlib import Path
 from qgen import cases, record
 from qgen.cases import claim_list, claims
 from qgen.record import Record
-from qgen.report import cases as case_tables
-from qgen.report import distillation, finetuning, reinforcement, search, style
+from qgen.report import distillation, finetuning, mixers, reinforcement, search
 
 STUDIES: dict[str, Callable[[Sequence[Record], Path], None]] = {
     "search": search.write,
     "finetuning": finetuning.write,
     "distillation": distillation.write,
+    "mixers": mixers.write,
     "reinforcement": reinforcement.write,
 }
 """Study -> what writes its tables and figures."""
@@ -40,20 +40,9 @@ def write(records: Path, out: Path) -> list[str]:
         if file.stem in STUDIES:
             STUDIES[name](rows, out / name)
         elif name != file.stem:
-            write_case(cases.load(name), rows, out / name)
+            cases.load(name).write(rows, out / name)
         else:
             continue
         written.append(name)
     claims.write(claims.judged(claim_list.CLAIMS, every), out / "claims")
     return [*written, "claims"]
-
-
-def write_case(case: cases.Case, rows: Sequence[Record], out: Path) -> None:
-    """Writes a case's tables and figures."""
-    case_tables.write(rows, case.facts, out)
-    drawn = out / "figures"
-    drawn.mkdir(parents=True, exist_ok=True)
-    good = [row for row in rows if row.status == "ok"]
-    with style.applied():
-        for name, figure in case.figures.items():
-            style.save(figure(good), drawn / name)

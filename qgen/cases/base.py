@@ -11,12 +11,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qgen.record import Record
+from qgen.report import cases as report
+from qgen.report import style
 from qgen.report.cases import Facts
 from qgen.stages.base import Arm, Quality, Stage, Use
 from qgen.types import Key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Console
 
 EXTRA = "pip install 'qgen[cases]'"
 
@@ -100,6 +103,22 @@ class Case(NamedTuple):
     def name(self) -> str:
         """The word that flags and records use."""
         return self.facts.name
+
+    def write(self, rows: Sequence[Record], out: Path, console: "Console | None" = None) -> None:
+        """Writes the case's tables and figures, and prints the tables.
+
+        Args:
+            rows: the rows of one run of the case; of rows that were run twice the newer counts.
+            out: the folder that receives `tables/` and `figures/`.
+            console: where to print; None prints nothing.
+        """
+        rows = list({row.key: row for row in rows}.values())
+        report.write(rows, self.facts, out, console)
+        drawn = out / "figures"
+        drawn.mkdir(parents=True, exist_ok=True)
+        with style.applied():
+            for name, figure in self.figures.items():
+                style.save(figure([row for row in rows if row.status == "ok"]), drawn / name)
 
     def stage(self) -> Stage:
         """The case as `run_arm` takes it: a stage that hands nothing on."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qgen.record import Record
-from qgen.report import cases, select, words
+from qgen.report import cases, select, tables, words
 from qgen.report.statistics import Interval
 from qgen.report.tables import Group, Table
 
@@ -116,7 +116,7 @@ VERDICTS = (HOLDS, FAILS, UNDECIDED, UNTESTABLE)
 def write(lines: Sequence[Line], out: Path) -> Table:
     """Writes `tables/claims.{md,tex,csv}` and returns the table."""
     made = table(lines)
-    cases.save(made, out / "tables", "claims")
+    tables.save(made, out / "tables", "claims")
     return made
 
 

@@ -114,20 +114,9 @@ def write(rows: Sequence[Record], facts: Facts, out: Path, console: "Console | N
         f"{facts.name}_yearly": yearly(rows, facts),
     }
     for name, table in made.items():
-        save(table, out / "tables", name)
+        tables.save(table, out / "tables", name)
         if console is not None:
             tables.show(table, console)
-
-
-def save(table: Table, folder: Path, name: str) -> None:
-    """Writes a table as Markdown, LaTeX and CSV."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-    (folder / f"{name}.tex").write_text(tables.latex(table, name.replace("_", "")), encoding="utf-8")
-    titled = bool(table.label)
-    header = [*([table.label] if titled else []), *table.header]
-    lines = [[*([group.title] if titled else []), *cells] for group in table.groups for cells in group.rows]
-    (folder / f"{name}.csv").write_text(tables.comma_separated(header, lines), encoding="utf-8")
 
 
 def ours(rows: Sequence[Record], number: Published) -> Interval | None:

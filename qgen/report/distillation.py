@@ -23,14 +23,10 @@ def write(rows: Rows, out: Path, console: "Console | None" = None) -> None:
         out: the folder that receives `tables/` and `figures/`.
         console: where to print; None prints nothing.
     """
-    folder, drawn = out / "tables", out / "figures"
-    for made in (folder, drawn):
-        made.mkdir(parents=True, exist_ok=True)
+    drawn = out / "figures"
+    drawn.mkdir(parents=True, exist_ok=True)
     for name, table in all_tables(rows).items():
-        (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(tables.latex(table, name), encoding="utf-8")
-        cells = [[group.title, *row] for group in table.groups for row in group.rows]
-        (folder / f"{name}.csv").write_text(tables.comma_separated(["group", *table.header], cells), encoding="utf-8")
+        tables.save(table, out / "tables", name)
         if console is not None:
             tables.show(table, console)
     with style.applied():

@@ -77,18 +77,11 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
         out: the folder that receives `tables/` and `figures/`.
         console: where to print; None prints nothing.
     """
-    folder = out / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
     made = {"pareto": pareto_table(cells(rows))} if cells(rows) else {}
     if counted := [row for row in rows if row.experiment == "adapter_counts"]:
         made["counts"] = counts(counted)
     for name, table in made.items():
-        (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(tables.latex(table, name), encoding="utf-8")
-        lines = [[group.title, *line] for group in table.groups for line in group.rows]
-        (folder / f"{name}.csv").write_text(
-            tables.comma_separated([table.label or "group", *table.header], lines), encoding="utf-8"
-        )
+        tables.save(table, out / "tables", name)
         if console is not None:
             tables.show(table, console)
     if found := cells(rows):

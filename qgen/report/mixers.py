@@ -37,22 +37,14 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
     if "equal_operations" in found and "quantum/quixer" in found.get("equal_parameters", {}):
         # Its operations are what the others are made as wide as.
         found["equal_operations"]["quantum/quixer"] = found["equal_parameters"]["quantum/quixer"]
-    folder, drawn = out / "tables", out / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    drawn = out / "figures"
     drawn.mkdir(parents=True, exist_ok=True)
     made = table(found, {row.arm: row for row in rows if row.experiment == "mixers_reading"})
-    (folder / "mixers.md").write_text(tables.markdown(made), encoding="utf-8")
-    (folder / "mixers.tex").write_text(tables.latex(made, "mixers"), encoding="utf-8")
-    (folder / "mixers.csv").write_text(_csv(made), encoding="utf-8")
+    tables.save(made, out / "tables", "mixers")
     if console is not None:
         tables.show(made, console)
     with style.applied():
         style.save(figure(found), drawn / "mixers")
-
-
-def _csv(made: Table) -> str:
-    rows = [[group.title, *cells] for group in made.groups for cells in group.rows]
-    return tables.comma_separated([made.label, *made.header], rows)
 
 
 def _ordered(arms: Mapping[str, Sequence[Record]]) -> list[str]:

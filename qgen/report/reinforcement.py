@@ -48,14 +48,10 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
     found = runs(rows)
     if not found:
         return
-    folder, drawn = out / "tables", out / "figures"
-    for place in (folder, drawn):
-        place.mkdir(parents=True, exist_ok=True)
+    drawn = out / "figures"
+    drawn.mkdir(parents=True, exist_ok=True)
     made = table(found)
-    (folder / "policies.md").write_text(tables.markdown(made), encoding="utf-8")
-    (folder / "policies.tex").write_text(tables.latex(made, "policies"), encoding="utf-8")
-    lines = [[group.title, *line] for group in made.groups for line in group.rows]
-    (folder / "policies.csv").write_text(tables.comma_separated([made.label, *made.header], lines), encoding="utf-8")
+    tables.save(made, out / "tables", "policies")
     if console is not None:
         tables.show(made, console)
     with style.applied():

@@ -49,11 +49,8 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
         out: the folder that receives `tables/` and `figures/`.
         console: where to print; None prints nothing.
     """
-    folder = out / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, table in all_tables(rows).items():
-        (folder / f"{name}.md").write_text(tables.markdown(table), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(tables.latex(table, name), encoding="utf-8")
+        tables.save(table, out / "tables", name)
         if console is not None:
             tables.show(table, console)
     drawn = out / "figures"

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qgen.report import words
@@ -176,6 +177,23 @@ def column_widths(table: Table, available: int) -> list[int]:
 def _tight(cells: Sequence[str]) -> list[str]:
     """Intervals without the blank after the comma, so that a narrow column breaks before them and not inside."""
     return [re.sub(r"(\[[^\]]*), ", r"\1,", cell) for cell in cells]
+
+
+def save(table: Table, folder: Path, name: str) -> None:
+    """Writes a table as `NAME.md`, `NAME.tex` and `NAME.csv`; groups with titles are the CSV's first column.
+
+    Args:
+        table: the table.
+        folder: where to; it is made if need be.
+        name: the files' stem; without underscores also the table's LaTeX label.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+    (folder / f"{name}.tex").write_text(latex(table, name.replace("_", "")), encoding="utf-8")
+    titled = any(group.title for group in table.groups)
+    header = [*([table.label or "group"] if titled else []), *table.header]
+    rows = [[*([group.title] if titled else []), *cells] for group in table.groups for cells in group.rows]
+    (folder / f"{name}.csv").write_text(comma_separated(header, rows), encoding="utf-8")
 
 
 def comma_separated(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -93,7 +93,9 @@ def test_everything_is_written(rows, tmp_path, capsys):
         f"{folder}/{name}"
         for folder, files in (("tables", ("strategies", "speed")), ("figures", ("regret", "throughput", "plateau")))
         for name in [
-            f"{stem}{end}" for stem in files for end in ((".md", ".tex") if folder == "tables" else (".png", ".pdf"))
+            f"{stem}{end}"
+            for stem in files
+            for end in ((".md", ".tex", ".csv") if folder == "tables" else (".png", ".pdf"))
         ]
     }
     assert tables.markdown(search.all_tables(rows)["speed"]) == (tmp_path / "tables/speed.md").read_text()
