@@ -1,7 +1,8 @@
 """Hyperparameter studies: classical and quantum-assisted strategies on tabulated and real trainings, and their speed.
 
 Command:   python -m experiments.search
-Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex,csv}, figures/{regret,throughput,plateau}.{png,pdf},
+Writes:    runs/search/records.jsonl, tables/{strategies,speed}.{md,tex,csv},
+           figures/{regret,throughput,plateau}.{png,pdf},
            studies/*.jsonl (every real trial, from which a killed study goes on)
 Headline:  the regret of every strategy with its interval; a quantum surrogate beside its classical control
 """
