@@ -268,21 +268,34 @@ def classical(name: str, note: str = "") -> Callable[[Setting], Arm]:
 
 
 def fitted(models: Sequence[Any], problem: Problem) -> tuple[int, float, Callable[[np.ndarray], np.ndarray]]:
-    """Numbers trained, validation accuracy and logits of the model that is best on the validation part."""
+    """Numbers trained, validation accuracy and logits of the model that is best on the validation part.
+
+    Ties go to the least loss, as for the quantum heads; a support vector machine's margin stands for its logit.
+    """
     from threadpoolctl import threadpool_limits
 
-    found = []
     with threadpool_limits(1), warnings.catch_warnings():  # threads only spin on tables this small
         warnings.simplefilter("ignore", category=UserWarning)  # an MLP that could go on is none to warn of
         for model in models:
             model.fit(problem.train.x, problem.train.y)
-            found.append((model, float(model.score(problem.validation.x, problem.validation.y))))
-    model, hits = max(found, key=lambda pair: pair[1])
+    outputs = [_logits(model) for model in models]
+    hits, loss = accuracies(np.stack([own(problem.validation.x) for own in outputs]), problem.validation.y)
+    best = int(np.lexsort((loss, -hits))[0])
+    model = models[best]
     if hasattr(model, "coefs_"):
         size = sum(layer.size for layer in (*model.coefs_, *model.intercepts_))
-        return size, hits, lambda x: model.predict_proba(x)[:, 1] - 0.5
-    size = model.coef_.size + 1 if hasattr(model, "coef_") else model.support_vectors_.size + len(model.support_)
-    return size, hits, model.decision_function
+    else:
+        size = model.coef_.size + 1 if hasattr(model, "coef_") else model.support_vectors_.size + len(model.support_)
+    return size, float(hits[best]), outputs[best]
+
+
+def _logits(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """The logit of class 1, or a margin where a model has no other."""
+    from scipy.special import logit
+
+    if hasattr(model, "decision_function"):
+        return model.decision_function
+    return lambda x: logit(np.clip(model.predict_proba(x)[:, 1].astype(np.float64), 1e-12, 1 - 1e-12))
 
 
 def use(problem: Problem, answer: Answer) -> Use | None:
