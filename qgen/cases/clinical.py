@@ -108,7 +108,7 @@ CASE = Case(
             sweep_seeds=20,
         ),
     },
-    seeds={"smoke": 2, "default": 10, "paper": 20},
+    seeds={"smoke": 2, "default": 20, "paper": 20},
     files={
         "heart": "heart failure of UCI as CSV, DEATH_EVENT last",
         "marrow": "bone marrow transplant of UCI as a CSV of numbers, survival last",
