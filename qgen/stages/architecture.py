@@ -56,10 +56,10 @@ class Config:
     learning_rates: tuple = (0.01, 0.02, 0.04)
     warmups: tuple = (0.05, 0.15)
     budget: int = 6
-    steps: int = 20
+    steps: int = 16
     batch: int = 8
     table_runs: int = 1
-    evaluation_characters: int = 20_000
+    evaluation_characters: int = 15_000
 
     def __post_init__(self) -> None:
         """Refuses shapes that do not pair up and grids too small to search."""

@@ -35,7 +35,7 @@ class Config:
 
     samples: int = 64
     validation: float = 0.2
-    steps: int = 40
+    steps: int = 32
     batch: int = 8
     trials: tuple[float, ...] = (0.3, 1.0, 3.0)
     full_rate: float = 3e-3

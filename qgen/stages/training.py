@@ -48,7 +48,7 @@ class Config:
         evaluation_characters: about how many held-out characters the score reads.
     """
 
-    steps: int = 180
+    steps: int = 140
     batch: int = 8
     trial_steps: int = 30
     phase_share: float = 0.1
@@ -60,7 +60,7 @@ class Config:
     adam_rate: float = 0.02
     gain_rate: float = 0.02
     damping: float = 0.02
-    evaluation_characters: int = 80_000
+    evaluation_characters: int = 50_000
 
     @property
     def phase_steps(self) -> int:
