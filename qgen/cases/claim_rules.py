@@ -308,12 +308,15 @@ def digits(book: Book) -> Answer | None:
 
 
 def oracle_work(book: Book) -> Answer | None:
-    """16: forward passes of Grover search over Adam's on the networks that were trained."""
+    """16: forward passes of Grover search over Adam's on the trained networks, and the weights of equal work."""
     rows = book.case("weights")
     own = mean(weights_report.work(weights_report.ADAM)(rows)) if rows else None
     if own is None:
         return None
-    return Answer(f"10^({shown(own)}) times Adam's passes", below(own, 0.0), rows)
+    value = f"10^({shown(own)}) times Adam's passes"
+    if (equal := mean(weights_report.equal_weights(rows))) is not None:
+        value += f"; as many for a network of {shown(equal)} weights"
+    return Answer(value, below(own, 0.0), rows)
 
 
 def gains(rivals: Sequence[Sequence[str]], metric: str = "accuracy") -> Callable[[Book], Answer | None]:

@@ -150,4 +150,10 @@ def cayley(skew: Float[Array, "*batch free"], side: int) -> Float[Array, "*batch
     half = jnp.zeros((*skew.shape[:-1], side, side), skew.dtype).at[..., upper[0], upper[1]].set(skew)
     s = half - jnp.swapaxes(half, -1, -2)
     one = jnp.broadcast_to(jnp.eye(side, dtype=skew.dtype), s.shape)
-    return jnp.linalg.solve(one - s, one + s)
+    # Gauss-Jordan elimination; 1 - S needs no pivots, as its symmetric part is 1. Not jnp.linalg.solve: on a CPU of two
+    # cores two batched LAPACK calls that run at once wait for each other's threads for ever (jaxlib 0.10.2).
+    rows = jnp.concatenate([one - s, one + s], axis=-1)
+    for place in range(side):
+        pivot = rows[..., place : place + 1, :] / rows[..., place : place + 1, place : place + 1]
+        rows = rows - (rows[..., place : place + 1] - one[..., place : place + 1]) * pivot
+    return rows[..., side:]
