@@ -36,6 +36,6 @@ def figure(rows: Sequence[Record]) -> "Figure":
         axes.set_yscale("log")
         axes.set_xlabel(along)
         axes.set_title(f"{most} {fixed}")
-    left.set_ylabel("variance of the gradient, mean over angles")
+    left.set_ylabel("mean variance of the gradient")
     left.legend()
     return made

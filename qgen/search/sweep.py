@@ -79,7 +79,7 @@ def sweep(
         mesh: devices in a row, on the axis "population", of one or of several processes that all make this call;
             None: the default device.
         memory_bytes: what the lanes that run side by side may take per device; None: most of an accelerator's free
-            memory, and what a CPU's caches hold.
+            memory, and what a CPU's caches hold (one lane at a time for a short sweep, so as to compile once).
         known: lanes that ended in an earlier, interrupted sweep.
         ended: called for every other lane as soon as it ends.
 

@@ -61,7 +61,7 @@ def test_a_sweep_is_a_loop_over_runs(points, keys):
 
 
 def test_chunks_follow_the_memory_and_change_nothing(points, keys):
-    wide = sweep(DESCENT, SPACE, points, keys)
+    wide = sweep(DESCENT, SPACE, points, keys, memory_bytes=20_000)
     narrow = sweep(DESCENT, SPACE, points, keys, memory_bytes=3500)
     np.testing.assert_allclose(narrow.losses, wide.losses, rtol=SINGLE)
     maker = programs.Programs(DESCENT, SPACE.traced, None, 20_000)
