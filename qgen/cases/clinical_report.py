@@ -110,8 +110,9 @@ def learning(rows: Sequence[Record]) -> "Figure":
     middle.set(xlabel="shots per circuit", title="shots", xscale="log")
     right.set(xlabel="error of a two-qubit gate", title="noise at the most shots")
     left.set_ylim(0.45, 1.0)
-    for axes, places in ((left, sizes), (middle, sorted({row.config["shots"] for row in rows} - {0}))):
-        axes.set_xticks(places, [str(place) for place in places])
+    shots, errors = (sorted({row.config[field] for row in rows}) for field in ("shots", "error"))
+    for axes, places in ((left, sizes), (middle, [place for place in shots if place]), (right, errors)):
+        axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
     left.legend(fontsize=6, loc="lower right")
     return made

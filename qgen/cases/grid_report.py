@@ -80,11 +80,11 @@ def sweeps(rows: Sequence[Record]) -> "Figure":
             bars(axes[0], [row for row in spreads if row.config == base])
             axes[0].set(title="load profiles: all arms")
         axes[0].set(ylabel="balanced accuracy")
-        axes[0].set_ylim(top=1.02)
         curves(axes[1], shots, lambda config: config["shots"])
         axes[1].set(xscale="log", xlabel="executions per distance", title=f"{title}: shots")
         curves(axes[2], machines, lambda config: ERRORS[config["device"]])
         axes[2].set(xscale="log", xlabel="error of a two-qubit gate", title=f"{title}: machines")
+    grid[0][0].set_ylim(top=1.02)  # after all curves, as it stops the axes from making room
     made.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=6)
     return made
 

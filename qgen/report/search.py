@@ -229,7 +229,9 @@ def regret(found: Searches) -> "Figure":
         for axes in (left, right):
             axes.set_yscale("log")
             axes.set_xlabel("trainings spent, coherent calls included")
-            axes.legend(fontsize=5.5, ncols=2, loc="lower left")
+        left.set_ylim(bottom=5e-3)  # intervals of some early means reach below zero
+    for axes in grid[-1]:
+        axes.legend(fontsize=5.5, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return made
 
 
