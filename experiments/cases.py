@@ -119,10 +119,17 @@ def run(todo: Plan, ledger: Ledger, say: Any) -> None:
                 def make(arm: str = arm, point: Point = point, problem: Any = problem, seed: int = seed) -> dict:
                     priced = point.priced and arm == stage.swap
                     row = run_arm(
-                        *(stage, arm, point.setting, problem),
-                        **{"experiment": "cases", "preset": todo.preset, "seed": seed, "meter": todo.meter},
-                        **{"machines": todo.machines if priced else {}, "inputs": inputs},
-                        **{"min_time_s": WINDOW_S[todo.preset] if point.priced else 0.0},
+                        stage,
+                        arm,
+                        point.setting,
+                        problem,
+                        experiment="cases",
+                        preset=todo.preset,
+                        seed=seed,
+                        meter=todo.meter,
+                        machines=todo.machines if priced else {},
+                        inputs=inputs,
+                        min_time_s=WINDOW_S[todo.preset] if point.priced else 0.0,
                     ).record
                     kept = {name: getattr(row, name) for name in CARRIED}
                     return kept if point.priced else kept | {"measured": {}, "host": {}}

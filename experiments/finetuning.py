@@ -23,11 +23,13 @@ from experiments import base_model, cli
 from experiments.ledger import Ledger
 from qgen import record
 from qgen.energy import meters, profiles
+from qgen.lm import transformer
 from qgen.lm.adapters import Adapter, Boft, Compound, Lokr, Lora, Quanta, QuantumPeft, TinyLora, Vera
 from qgen.report import finetuning as report
 from qgen.resources import total
 from qgen.stages import STAGES, Artefacts, few_samples, finetuning
 from qgen.stages.base import project
+from qgen.types import Key, Params
 
 EXPERIMENT = "finetuning"
 PRESETS = ("smoke", "default", "paper")
@@ -198,7 +200,13 @@ def row_fields(
     }
 
 
-def measure(todo: Plan, entry: populations.Entry, inputs: tuple, model: Any, config: few_samples.Config) -> dict:
+def measure(
+    todo: Plan,
+    entry: populations.Entry,
+    inputs: tuple[Key, Params, populations.Data],
+    model: transformer.Config,
+    config: few_samples.Config,
+) -> dict:
     """Compiles a population's program, trains it between two readings of the meter, and scores it."""
     begun = time.monotonic()
     rates = jnp.asarray(todo.settings.rates, jnp.float32)

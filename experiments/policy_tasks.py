@@ -63,7 +63,7 @@ class Agent(NamedTuple):
     note: str
     policy: Head
     value: Head
-    sizes: tuple[int, int]
+    sizes: tuple[int, ...]
     resources: Callable[[int, int, bool], tuple[Resources, ...]]
 
 
@@ -97,24 +97,24 @@ def agents(task: str, features: int, actions: int, shots: int) -> dict[str, Agen
 
 
 def _classical(name: str, note: str, designs: tuple[network.Design, ...]) -> Agent:
-    heads = [
+    policy, value = (
         Head(
             functools.partial(network.init, design=design),
             lambda key, params, x, design=design: network.outputs(params, design, x),
         )
         for design in designs
-    ]
-    return Agent(name, note, *heads, tuple(map(network.size, designs)), lambda steps, passes, has_value: ())
+    )
+    return Agent(name, note, policy, value, tuple(map(network.size, designs)), lambda steps, passes, has_value: ())
 
 
 def _quantum(name: str, note: str, designs: tuple[circuits.Design, ...]) -> Agent:
-    heads = [
+    policy, value = (
         Head(
             functools.partial(circuits.init, design=design),
             lambda key, params, x, design=design: circuits.outputs(key, params, design, x),
         )
         for design in designs
-    ]
+    )
 
     def resources(steps: int, passes: int, has_value: bool) -> tuple[Resources, ...]:
         of_policy = circuits.resources(designs[0], steps, steps * passes)
@@ -122,7 +122,7 @@ def _quantum(name: str, note: str, designs: tuple[circuits.Design, ...]) -> Agen
 
     # Frozen angles are no trained numbers.
     sizes = tuple(circuits.trained(design) for design in designs)
-    return Agent(name, note, *heads, sizes, resources)
+    return Agent(name, note, policy, value, sizes, resources)
 
 
 def cart(updates: int, episodes: int, horizon: int) -> Task:

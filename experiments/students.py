@@ -133,14 +133,14 @@ class Samples(NamedTuple):
 
     Attributes:
         tokens: the training part, padded to LENGTH.
-        length: how many of them count.
+        length: how many of them count, one per seed once `_texts` has joined them.
         validation: windows of the validation part, [rows, context + 1].
         counts: which of them count, [rows].
         seen: windows of the training part for activations, [windows, context].
     """
 
     tokens: np.ndarray
-    length: int
+    length: int | np.ndarray
     validation: np.ndarray
     counts: np.ndarray
     seen: np.ndarray
@@ -285,7 +285,8 @@ def _population(keys, starts, rates, weights, teachers, texts, held, model, step
     def one(key: Key, start: Params, rate: Array, weights: Weights, teacher: Params, text: Samples):
         recipe = train.Recipe(*(jnp.asarray(value, jnp.float32) for value in train.Recipe(weight_decay=0.0)))
         extra = (teacher, weights) if design is None else teacher
-        problem = train.Problem(*(start, text.tokens, text.length, recipe._replace(learning_rate=rate), steps, extra))
+        tokens, length = jnp.asarray(text.tokens), jnp.asarray(text.length)
+        problem = train.Problem(start, tokens, length, recipe._replace(learning_rate=rate), steps, extra)
         state, losses = train.advance(key, training, problem, train.begin(training, problem), 0, steps)
         validation = window_loss(state.params, text.validation, text.counts.astype(jnp.float32), model, design)
         return losses, validation, window_loss(state.params, held, jnp.ones(held.shape[0]), model, design)

@@ -5,7 +5,7 @@ validation loss of 1.88 nats per character after about 3 minutes on a laptop. Th
 tenth of the file is held out) need STEPS steps here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -13,7 +13,7 @@ from qgen.lm import tokenizer, train, transformer
 from qgen.lm.train import Recipe
 from qgen.types import Key, Params
 
-SIZES = {"context": 64, "width": 128, "depth": 4, "heads": 4}
+SIZES: dict[str, Any] = {"context": 64, "width": 128, "depth": 4, "heads": 4}
 BATCH = 12
 STEPS = 700
 RECIPE = Recipe(learning_rate=2e-3)

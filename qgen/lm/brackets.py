@@ -110,7 +110,7 @@ def is_balanced(text: str) -> bool:
 def freeze(
     params: Params,
     config: Config,
-    tokens: Int[Array, " length"],
+    tokens: Int[Array, " length"] | np.ndarray,
     n_features: int,
     prompt: int,
     length: int,

@@ -89,8 +89,8 @@ def distillation_loss(
     logits: Float[Array, "batch time vocabulary"],
     teacher: Float[Array, "batch time vocabulary"],
     targets: Int[Array, "batch time"],
-    temperature: float,
-    weight: float,
+    temperature: float | Array,
+    weight: float | Array,
 ) -> Float[Array, ""]:
     """The formula of `distillation` for given logits, nats per token."""
     soft = jax.nn.log_softmax(logits / temperature)

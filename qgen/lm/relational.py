@@ -93,12 +93,12 @@ def objective(student: Config, teacher: Config, weights: Weights | None, grams: 
 
 
 def _check(weights: Weights, grams: tuple[Gram, ...]) -> None:
-    check.within("logits", weights.logits, 0, 1)
+    check.within("logits", float(weights.logits), 0, 1)
     for name, value in (("distance", weights.distance), ("angle", weights.angle)):
-        check.at_least(name, value, 0)
+        check.at_least(name, float(value), 0)
     for value in weights.kernels:
-        check.at_least("kernels", value, 0)
-    check.positive("temperature", weights.temperature)
+        check.at_least("kernels", float(value), 0)
+    check.positive("temperature", float(weights.temperature))
     if len(weights.kernels) != len(grams):
         raise ValueError(f"Argument `grams` must hold {len(weights.kernels)} kernels, but holds {len(grams)}.")
 

@@ -104,6 +104,7 @@ class Mixer(nnx.Module):
 
     def mixed(self, x: Float[Array, "batch time features"]) -> Complex[Array, "batch time strings"]:
         """P(A_t)|0> of every position, not normalised."""
+        assert self.angles.bias is not None
         config, kernel, bias = self.config, self.angles.kernel[...], self.angles.bias[...]
         if config.frozen:
             kernel, bias = jax.lax.stop_gradient((kernel, bias))

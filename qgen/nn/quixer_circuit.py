@@ -31,29 +31,27 @@ def block_encoding(config: Quixer, tokens: int) -> Circuit:
     index = (tokens - 1).bit_length()
     wires = tuple(range(index))
     # Node k of a binary tree splits what its path of bits has: k = 1 is the root, 2 k and 2 k + 1 its children.
-    prepare = tuple(
-        gate("ry", level, Angle(2**level + place - 1), controls=wires[:level], values=_bits(place, level))
-        for level in range(index)
-        for place in range(2**level)
-    )
+    tree = [(level, place) for level in range(index) for place in range(2**level)]
+
+    def split(level: int, place: int, first: int = 0, scale: float = 1.0) -> Op:
+        angle = Angle(first + 2**level + place - 1, scale)
+        return gate("ry", level, angle, controls=wires[:level], values=_bits(place, level))
+
+    prepare = [split(*node) for node in tree]
     nodes, made = 2**index - 1, config.circuit(config.layers)
     select: list[Op] = []
     for token in range(tokens):
-        chosen = {"controls": wires, "values": _bits(token, index)}
-        select.append(gate("gphase", (), Angle(nodes + token), **chosen))
+        chosen = _bits(token, index)
+        select.append(gate("gphase", (), Angle(nodes + token), controls=wires, values=chosen))
         shift = nodes + tokens + token * made.n_params
         for op in made.walk():
+            assert isinstance(op, Op)
             angles = [Angle(a.index + shift, a.scale, a.offset) if isinstance(a, Angle) else a for a in op.angles]
-            placed = {
-                "controls": (*wires, *(index + w for w in op.controls)),
-                "values": (*chosen["values"], *op.values),
-            }
-            select.append(gate(op.name, [index + w for w in op.wires], *angles, **placed))
+            controls = (*wires, *(index + w for w in op.controls))
+            placed = [index + w for w in op.wires]
+            select.append(gate(op.name, placed, *angles, controls=controls, values=(*chosen, *op.values)))
     last = nodes + tokens * (1 + made.n_params)
-    undo = tuple(
-        gate(op.name, op.wires, Angle(op.angles[0].index + last, -1.0), controls=op.controls, values=op.values)
-        for op in reversed(prepare)
-    )
+    undo = [split(*node, last, -1.0) for node in reversed(tree)]
     return Circuit(index + config.qubits, (*prepare, *select, *undo))
 
 

@@ -21,7 +21,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -259,7 +259,8 @@ def fit(
         value, slope = jax.value_and_grad(loss)(params, x[places], y[places], head, settings)
         updates, moments = optimiser.update(slope, moments)
         if frozen:
-            updates = {name: u if name in ("weight", "bias") else jnp.zeros_like(u) for name, u in updates.items()}
+            named = cast(dict[str, Array], updates)  # of the parameters' structure
+            updates = {name: u if name in ("weight", "bias") else jnp.zeros_like(u) for name, u in named.items()}
         params = jax.tree.map(lambda p, u: p - settings.learning_rate * u, params, updates)
         return (params, moments), value
 

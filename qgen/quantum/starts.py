@@ -74,7 +74,7 @@ def _pretrained(key: Key, qubits: int) -> Array:
     def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], None]:
         angles, state = carry
         change, state = optimiser.update(jax.grad(loss)(angles), state)
-        return (angles + change, state), None
+        return (angles + jnp.asarray(change), state), None
 
     start = small_gaussian(start_key, 1, angles_per_half(qubits))[0]
     return jax.lax.scan(step, (start, optimiser.init(start)), None, PRETRAINING_STEPS)[0][0]

@@ -69,10 +69,10 @@ def sobol(key: Key, axes: int, n: int) -> Float[np.ndarray, "n axes"]:
 def tpe(start_points: int = 10) -> Strategy:
     """Optuna's tree-structured Parzen estimator on the space's own axes, one trial after the other."""
 
-    def sampler(**settings: int) -> Any:
+    def sampler(seed: int, n_startup_trials: int) -> Any:
         import optuna
 
-        return optuna.samplers.TPESampler(**settings)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=n_startup_trials)
 
     return _by_optuna("classical/tpe", sampler, start_points)
 
@@ -85,7 +85,7 @@ def botorch(start_points: int = 10) -> Strategy:
 
     def sampler(seed: int, n_startup_trials: int) -> Any:
         try:
-            from optuna_integration import BoTorchSampler
+            from optuna_integration import BoTorchSampler  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"classical/botorch needs {error.name}: run `pip install 'qgen[botorch]'`."
