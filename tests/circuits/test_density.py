@@ -91,7 +91,7 @@ def random_circuit(seed: int, gates: int) -> tuple[qc.Circuit, np.ndarray]:
 @given(st.integers(0, 10**6))
 def test_density_matrix(seed):
     circuit, params = random_circuit(seed, 7)
-    found = density.apply(circuit, params[: circuit.n_params], MODEL)
+    found = jax.jit(lambda p: density.apply(circuit, p, MODEL))(params[: circuit.n_params])
     np.testing.assert_allclose(found, oracle(circuit, params), atol=DOUBLE)
 
 

@@ -107,7 +107,9 @@ def test_zero_noise_comes_nearer_to_the_truth(scaling, factors):
     params = np.random.default_rng(1).uniform(-3, 3, circuit.n_params)
     observable = qc.Observable(["ZZI", "IXX"], np.array([1.0, 0.5]))
     truth = density.expectation(circuit, params, observable)
-    found = mitigation.zero_noise(circuit, params, observable, MODEL, factors=factors, scaling=scaling)
+    found = jax.jit(lambda p: mitigation.zero_noise(circuit, p, observable, MODEL, factors=factors, scaling=scaling))(
+        params
+    )
     np.testing.assert_allclose(found.raw[0], density.expectation(circuit, params, observable, MODEL), atol=DOUBLE)
     for method, gain in (("linear", 3), ("richardson", 10), ("exponential", 3)):
         value = mitigation.extrapolate(found.raw, factors, method)

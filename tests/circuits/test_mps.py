@@ -69,7 +69,7 @@ def test_exact_with_a_wide_bond(double):
     np.testing.assert_allclose([state.error, mps.norm(state) - 1], 0, atol=EXACT)
     values = [np.vdot(expected, word(letters) @ expected).real for letters in WORDS]
     observables = [qc.Observable(WORDS[:2], np.array([0.3, -1.2])), qc.Observable(WORDS[2:])]
-    found = mps.measure(state, observables)
+    found = jax.jit(lambda s: mps.measure(s, observables))(state)
     np.testing.assert_allclose(found, [0.3 * values[0] - 1.2 * values[1], values[2]], atol=EXACT)
     bits = np.array([1, 0, 1, 1, 0])
     np.testing.assert_allclose(mps.probability(state, bits), abs(expected[0b10110]) ** 2, atol=EXACT)
@@ -106,17 +106,15 @@ def test_truncation_is_reported_and_its_gradient_is_that_of_the_truncated_value(
     circuit = qc.ansatz.strongly_entangling(6, 2)
     rng = np.random.default_rng(4)
     params, direction = rng.uniform(-3, 3, circuit.n_params), rng.normal(size=circuit.n_params)
-    errors = []
-    for bond in (2, 3, 6):
-        state = mps.apply(circuit, params, bond)
-        errors.append(float(state.error))
+    error = jax.jit(lambda p, bond: mps.apply(circuit, p, bond).error, static_argnums=1)
+    errors = [float(error(params, bond)) for bond in (2, 3, 6)]
     both = jax.jit(jax.value_and_grad(lambda p: mps.expectation(circuit, p, qc.z(2), 3)))
     slope = both(params)[1] @ direction
     step = 1e-6
     finite = (both(params + step * direction)[0] - both(params - step * direction)[0]) / (2 * step)
     np.testing.assert_allclose(slope, finite, atol=SLOPE * 10)
     assert errors[0] > errors[1] > errors[2] > 1e-3
-    assert float(mps.apply(circuit, params, 8).error) < EXACT
+    assert float(error(params, 8)) < EXACT
 
 
 def test_truncation_keeps_the_best_approximation(double):
@@ -137,24 +135,26 @@ def test_truncation_keeps_the_best_approximation(double):
 def test_large_registers():
     n = 60
     ghz = qc.Circuit(n, (qc.gate("h", 0), *(qc.gate("cx", (q, q + 1)) for q in range(n - 1))))
-    state = mps.apply(ghz, (), 2)
+    state = jax.jit(lambda: mps.apply(ghz, (), 2))()
     far = "Z" + "I" * (n - 2) + "Z"
-    values = mps.measure(state, [qc.Observable(["X" * n]), qc.Observable([far]), qc.z(17)])
+    words = [qc.Observable(["X" * n]), qc.Observable([far]), qc.z(17)]
+    values = jax.jit(lambda s: mps.measure(s, words))(state)
     np.testing.assert_allclose(values, [1, 1, 0], atol=SINGLE)
     np.testing.assert_allclose(mps.probability(state, np.ones(n, int)), 0.5, atol=SINGLE)
-    shots = np.asarray(mps.sample(jax.random.key(3), state, 400))
+    shots = np.asarray(jax.jit(lambda k, s: mps.sample(k, s, 400))(jax.random.key(3), state))
     ones = shots.sum(1)
     assert set(ones) == {0, n}
     assert abs((ones == n).mean() - 0.5) < SIGMAS * 0.5 / 20
     # cx from the left turns |0 theta> rotations into products of cosines: Z_k -> Z_0 ... Z_k before the chain.
     thetas = np.random.default_rng(0).uniform(-1, 1, n).astype(np.float32)
     chain = qc.encodings.angle(n) + qc.Circuit(n, tuple(qc.gate("cx", (q, q + 1)) for q in range(6)))
-    value = mps.expectation(chain, thetas, qc.z(4), 4)
+    value = jax.jit(lambda t: mps.expectation(chain, t, qc.z(4), 4))(thetas)
     np.testing.assert_allclose(value, np.prod(np.cos(thetas[:5])), atol=SINGLE)
 
 
 def test_sampling_follows_the_distribution(double):
-    state, expected = mps.apply(entangled(N), PARAMS, 4), abs(reference(PARAMS)) ** 2
+    state = jax.jit(lambda p: mps.apply(entangled(N), p, 4))(PARAMS)
+    expected = abs(reference(PARAMS)) ** 2
     shots = 4000
     drawn = np.asarray(jax.jit(lambda k: mps.sample(k, state, shots))(jax.random.key(1))) @ (
         1 << np.arange(N - 1, -1, -1)
