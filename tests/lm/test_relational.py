@@ -46,7 +46,8 @@ def test_terms_are_their_formulas():
         + 1.3 * huber(numpy_angles(NARROW), numpy_angles(WIDE))
         + 2.1 * np.mean((kernels[0] - kernels[1]) ** 2)
     )
-    np.testing.assert_allclose(relational.relational_loss(narrow, wide, weights, (relational.rbf,)), wanted, **FLOAT32)
+    loss = jax.jit(lambda *features: relational.relational_loss(*features, weights, (relational.rbf,)))
+    np.testing.assert_allclose(loss(narrow, wide), wanted, **FLOAT32)
     unit = NARROW / np.linalg.norm(NARROW, axis=1, keepdims=True)
     np.testing.assert_allclose(relational.fidelity(narrow), (unit @ unit.T) ** 2, **FLOAT32)
 
@@ -104,7 +105,7 @@ def test_the_factorials_objectives(params, config, teacher, tokens):
     assert all(extra > 1e-5 for extra in grams.values())
     assert len({round(extra, 6) for extra in grams.values()}) == 4
     # One program for every mixture: the weights are data.
-    mixture = relational.objective(config, TEACHER, None, tuple(GRAMS.values()))
+    mixture = jax.jit(relational.objective(config, TEACHER, None, tuple(GRAMS.values())))
     traced = Weights(jnp.asarray(0.5), jnp.asarray(1.0), jnp.asarray(2.0), jnp.array([0.0, 0, 0, 1]), jnp.asarray(2.0))
     np.testing.assert_allclose(
         mixture(params, (teacher, traced), inputs, targets, key), grams["entangled"] + kd + relations, rtol=1e-5
