@@ -13,6 +13,8 @@ from qgen.lm import brackets, tokenizer, transformer
 from qgen.lm.brackets import GROUPS
 
 LENGTH, PROMPT = 6, 3
+# One worker makes the fixture, not both.
+pytestmark = pytest.mark.xdist_group("brackets")
 TEXTS = ["f(x) = g((y), z)", "if (a) and (b):", "print()", "no brackets here", "((()))) ("]
 
 
