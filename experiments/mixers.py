@@ -257,6 +257,7 @@ def reading(ledger: Ledger, meter: meters.Meter, machines: Mapping[str, profiles
         fields = {"measured": taken.fields(), "metrics": {"token_j": taken.energy_j / tokens.size}}
         if not chances:
             return fields
+        assert isinstance(config.mixer, Quixer)
         needed = quixer_circuit.reading(config.mixer, chance)
         projected = {name: project((needed,), machine) for name, machine in machines.items()}
         return fields | {"resources": {**vars(needed)}, "projected": projected}

@@ -13,8 +13,6 @@ from qgen.stages import STAGES, Artefacts
 from qgen.stages.base import Arm, Outcome, configure
 from tests import contracts
 
-pytestmark = pytest.mark.xdist_group("stages")
-
 
 class Pass:
     """The reference pass at the smoke preset, made stage by stage as far as a test needs it."""

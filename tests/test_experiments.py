@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.xdist_group("stages")
 
 
 def lifecycle(*arguments: str) -> subprocess.CompletedProcess:

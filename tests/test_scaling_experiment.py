@@ -25,7 +25,6 @@ from tests.report import synthetic
 ROOT = Path(__file__).parent.parent
 CLOSE = 1e-4
 ANGLE = 1e-5
-pytestmark = pytest.mark.xdist_group("stages")
 
 
 def test_the_head_is_the_circuit_that_the_successor_describes():

@@ -69,11 +69,11 @@ def stages(book: Book) -> Mapping[str, compare.StageTable]:
 def swapped(stage: compare.StageTable) -> tuple[compare.Comparison, str, compare.Projection] | None:
     """The stage's quantum arm on the machine of the least median ratio to the best classical arm."""
     arm = next((arm for arm in stage.arms if arm.arm == stage.facts.swap), None)
-    found = {name: p for name, p in arm.projections.items() if p.ratio is not None} if arm else {}
-    if arm is None or not found:
+    ratios = {name: p.ratio.central for name, p in arm.projections.items() if p.ratio is not None} if arm else {}
+    if arm is None or not ratios:
         return None
-    machine = min(found, key=lambda name: found[name].ratio.central if found[name].ratio else np.inf)
-    return arm, machine, found[machine]
+    machine = min(ratios, key=ratios.__getitem__)
+    return arm, machine, arm.projections[machine]
 
 
 def curation(book: Book) -> Answer | None:

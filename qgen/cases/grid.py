@@ -196,7 +196,8 @@ def best_of_ten(items: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # threads only spin on items this few
-        model = KMeans(clusters, n_init=10, random_state=seed).fit(items)
+        model = KMeans(clusters, n_init=10, random_state=seed).fit(items)  # pyright: ignore[reportArgumentType]
+    assert model.inertia_ is not None
     return np.asarray(model.labels_), float(model.inertia_)
 
 

@@ -138,7 +138,8 @@ def trained(key: Key, setting: Setting, head: Head, problem: Problem, frozen: bo
     )
     hits, loss = accuracies(logits, problem.validation.y)
     best = int(np.lexsort((loss, -hits))[0])
-    return Trained(*jax.tree.map(lambda leaf: leaf[best], (params, lanes)), float(hits[best]))
+    params, lane = jax.tree.map(lambda leaf: leaf[best], (params, lanes))
+    return Trained(params, lane, float(hits[best]))
 
 
 def accuracies(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

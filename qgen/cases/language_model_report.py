@@ -106,7 +106,8 @@ def slope(rows: Sequence[Record]) -> list[float]:
     for row in real(rows):
         if is_width(row) and row.config["encoders"] == 1:
             found.setdefault(row.seed, []).append((row.config["qubits"], 100 * row.metrics["accuracy"]))
-    return [float(np.polyfit(*zip(*pairs, strict=True), 1)[0]) for pairs in found.values() if len(pairs) > 2]
+    tables = [np.array(pairs) for pairs in found.values() if len(pairs) > 2]
+    return [float(np.polyfit(table[:, 0], table[:, 1], 1)[0]) for table in tables]
 
 
 def simulated(rows: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:

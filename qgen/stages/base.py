@@ -113,7 +113,7 @@ class Stage(NamedTuple):
         title: what tables print.
         quality: the headline score.
         presets: preset name -> Config (a frozen dataclass).
-        problem: `(key, config, artefacts) -> problem`.
+        problem: `(key, config, artefacts) -> problem`; an industry case takes its sources in place of artefacts.
         score: `(problem, answer) -> name -> float`; the same function for every arm.
         arms: arm name -> `config -> Arm`.
         reference: the classical arm whose answer the reference lifecycle hands on.
@@ -129,7 +129,7 @@ class Stage(NamedTuple):
     title: str
     quality: Quality
     presets: Mapping[str, Any]
-    problem: Callable[[Key, Any, Artefacts], Any]
+    problem: Callable[[Key, Any, Any], Any]
     score: Callable[[Any, Any], dict[str, float]]
     arms: Mapping[str, Callable[[Any], Arm]]
     reference: str

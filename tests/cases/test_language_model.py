@@ -19,7 +19,6 @@ from qgen.stages.base import run_arm
 
 CASE = cases.load("language_model")
 # One worker makes the fixture, not both.
-pytestmark = pytest.mark.xdist_group("language_model")
 TINY = dataclasses.replace(CASE.presets["smoke"], samples=20, sweep=(), simulated=(3,), steps=15, noisy=3)
 
 

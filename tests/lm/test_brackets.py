@@ -14,7 +14,6 @@ from qgen.lm.brackets import GROUPS
 
 LENGTH, PROMPT = 6, 3
 # One worker makes the fixture, not both.
-pytestmark = pytest.mark.xdist_group("brackets")
 TEXTS = ["f(x) = g((y), z)", "if (a) and (b):", "print()", "no brackets here", "((()))) ("]
 
 

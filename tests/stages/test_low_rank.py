@@ -10,7 +10,6 @@ from qgen.stages import low_rank
 
 RANK = 4
 # One worker makes the fixture, not both.
-pytestmark = pytest.mark.xdist_group("low_rank")
 
 
 @pytest.fixture(scope="module")
