@@ -233,12 +233,19 @@ def candidates(name: str, trials: int, seed: int, problem: Problem) -> list[Any]
     if name in ("logistic", "matched"):
         made = [LogisticRegression(C=c, max_iter=2000) for c in (1.0, 0.03, 0.3, 3.0, 10.0, 100.0)]
     elif name == "rbf_svm":
-        made = [SVC(C=c, gamma=g) for c in (1.0, 10.0, 100.0) for g in (1.0, 0.3)]
+        made = [SVC(C=c, gamma=g) for c in (1.0, 10.0, 100.0) for g in (1.0, 0.3)]  # pyright: ignore[reportArgumentType]
     else:
         hidden = int(name.removeprefix("mlp_"))
         epochs = max(2, min(100, 200_000 // len(problem.train.y)))
         made = [
-            MLPClassifier((hidden,), alpha=a, learning_rate_init=r, batch_size=32, max_iter=epochs, random_state=seed)
+            MLPClassifier(
+                (hidden,),
+                alpha=a,
+                learning_rate_init=r,
+                batch_size=32,  # pyright: ignore[reportArgumentType]
+                max_iter=epochs,
+                random_state=seed,
+            )
             for r in (1e-3, 3e-3)
             for a in (1e-2, 1e-4, 1.0)
         ]
