@@ -15,6 +15,8 @@ _ESCAPES = {
     "{": r"\{",
     "}": r"\}",
     "$": r"\$",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
 }
 _SYMBOLS = {"µ": r"$\mu$", "±": r"$\pm$", "×": r"$\times$", "†": r"$^\dagger$", "≥": r"$\ge$", "≤": r"$\le$", "–": "--"}
 

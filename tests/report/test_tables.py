@@ -310,4 +310,5 @@ def test_make_paper_writes_a_draft(tmp_path):
 def test_powers_of_ten_in_latex_are_told_from_the_name_of_a_commit():
     from qgen.report import words
 
+    assert words.tex("10^(2) ~ 3") == r"10\textasciicircum{}(2) \textasciitilde{} 3"
     assert words.tex("1.3e9 of 86e6f2c2") == r"$1.3{\times}10^{9}$ of 86e6f2c2"
