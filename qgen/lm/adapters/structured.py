@@ -150,10 +150,29 @@ def cayley(skew: Float[Array, "*batch free"], side: int) -> Float[Array, "*batch
     half = jnp.zeros((*skew.shape[:-1], side, side), skew.dtype).at[..., upper[0], upper[1]].set(skew)
     s = half - jnp.swapaxes(half, -1, -2)
     one = jnp.broadcast_to(jnp.eye(side, dtype=skew.dtype), s.shape)
-    # Gauss-Jordan elimination; 1 - S needs no pivots, as its symmetric part is 1. Not jnp.linalg.solve: on a CPU of two
-    # cores two batched LAPACK calls that run at once wait for each other's threads for ever (jaxlib 0.10.2).
-    rows = jnp.concatenate([one - s, one + s], axis=-1)
-    for place in range(side):
-        pivot = rows[..., place : place + 1, :] / rows[..., place : place + 1, place : place + 1]
-        rows = rows - (rows[..., place : place + 1] - one[..., place : place + 1]) * pivot
-    return rows[..., side:]
+    return 2 * inverse(one - s) - one
+
+
+@jax.custom_jvp
+def inverse(matrix: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """The inverse of every matrix, one after the other.
+
+    On two cores two batched LAPACK calls that run at once wait for each other's threads for ever (jaxlib 0.10.2);
+    single ones do not.
+
+    Args:
+        matrix: invertible matrices.
+    """
+    flat = matrix.reshape(-1, *matrix.shape[-2:])
+    return jax.vmap(_one_inverse)(flat).reshape(matrix.shape)
+
+
+@inverse.defjvp
+def _slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    inverted = inverse(*primals)
+    return inverted, -inverted @ tangents[0] @ inverted
+
+
+@jax.custom_batching.sequential_vmap
+def _one_inverse(matrix: Array) -> Array:
+    return jnp.linalg.inv(matrix)

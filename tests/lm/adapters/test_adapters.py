@@ -1,5 +1,6 @@
 """Every adapter against a plain numpy construction, and all of them in a model."""
 
+import concurrent.futures
 import functools
 import itertools
 import math
@@ -405,3 +406,14 @@ def test_unknown_targets_are_listed(params):
     with pytest.raises(ValueError, match="`targets` must be one of: down, head, out, qkv, up; but is 'query'"):
         adapters.init(jax.random.key(0), params, Lora(1), ("query",))
     assert set(adapters.matrices({"dense": 3.0, "deep": {"q": {"kernel": 1}}})) == {"deep/q"}
+
+
+def test_many_rotations_at_once_do_not_wait_for_each_other():
+    many = list(0.1 * jax.random.normal(jax.random.key(0), (6, 15, 64, 28)))
+    slopes = jax.jit(jax.vmap(jax.grad(lambda skews: sum(jnp.sum(cayley(skew, 8) ** 3) for skew in skews))))
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        found = pool.submit(lambda: jax.block_until_ready([slopes(many) for _ in range(10)])).result(timeout=120)
+    finally:
+        pool.shutdown(wait=False)
+    assert all(np.isfinite(slope).all() for slope in found[-1])
