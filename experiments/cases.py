@@ -1,7 +1,8 @@
 """An industry case: its data, its arms in all its settings, published numbers beside ours, and a year's energy.
 
 Command:   python -m experiments.cases --case=clinical       (grid, clinical, flights, weights, language_model)
-Duration:  language_model took 7 minutes with the default preset on two cores; the others were not timed whole
+Duration:  minutes with the default preset on two cores that other work shared: 5 for weights, 3 for flights, 9 for
+           clinical, 4 for grid, 9 for language_model
 Writes:    runs/cases/NAME/records.jsonl, tables/NAME{,_arms,_yearly}.{md,tex,csv}, figures/*.{png,pdf}
 Headline:  the verdict column of the first table
 """

@@ -267,7 +267,10 @@ def widths(rows: Sequence[Record]) -> "Figure":
     middle.set(xlabel="shots per circuit", title="shots", xscale="log")
     _sweep(right, [row for row in one if row.config["errors"]], "accuracy_error_", 1 / ERROR_UNIT)
     right.set(xlabel="error of a two-qubit gate", title="noise", xscale="log")
-    left.legend(fontsize=6)
+    labels = {
+        label: line for axes in (left, middle) for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    made.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=6, fontsize=6)
     return made
 
 
@@ -279,7 +282,6 @@ def _sweep(axes: Any, rows: Sequence[Record], prefix: str, unit: float) -> None:
     _curve(axes, [n * unit for n, _ in names], [[row.metrics[name] for row in rows] for _, name in names], HEAD, "-")
     exact = float(np.mean([row.metrics["accuracy"] for row in rows]))
     axes.axhline(exact, color=COLOURS[HEAD], linestyle=":", label="exact")
-    axes.legend(fontsize=6)
 
 
 def _curve(axes: Any, places: Sequence[float], values: Sequence[Sequence[float]], arm: str, line: str) -> None:

@@ -134,8 +134,8 @@ def training(rows: Sequence[Record]) -> "Figure":
         axes[place].yaxis.set_major_formatter(_sparse)
         axes[place].yaxis.set_minor_formatter(_sparse)
     axes[0].set_ylabel("least validation loss so far (nats)")
-    axes[0].legend(fontsize=6)
     _noise(axes[-1], rows)
+    made.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=6)
     return made
 
 
