@@ -210,10 +210,7 @@ class Study:
                 needed = total(distillation.resources(LESSONS[lesson], steps, self.settings.batch, SHOTS))
                 return {
                     "metrics": {
-                        "loss": own.loss,
-                        "validation_loss": own.validation,
-                        "rate": own.rate,
-                        "teacher_loss": float(self.base.losses[seed]),
+                        **self.outcome(own, seed),
                         **sizes(students.seed_params(self.base, seed), params),
                     },
                     "resources": {} if needed is None else {**vars(needed)},
@@ -223,6 +220,15 @@ class Study:
                 }
 
             self.ledger.row(name, "language_model", lesson, configs[start], make, seed)
+
+    def outcome(self, own: students.Trained, seed: int) -> dict[str, float]:
+        """The losses of a distilled student beside its teacher's, nats per token."""
+        return {
+            "loss": own.loss,
+            "validation_loss": own.validation,
+            "rate": own.rate,
+            "teacher_loss": float(self.base.losses[seed]),
+        }
 
     def circuit_students(self, kind: str, arm: str) -> None:
         """Students that put a circuit, or its twin, on compressed features of the teacher's first block."""
@@ -243,10 +249,7 @@ class Study:
                 needed = total(circuit_student.resources(design, steps, tokens, SHOTS))
                 return {
                     "metrics": {
-                        "loss": own.loss,
-                        "validation_loss": own.validation,
-                        "rate": own.rate,
-                        "teacher_loss": float(self.base.losses[seed]),
+                        **self.outcome(own, seed),
                         "parameters": float(transformer.size(start)),
                         "body_parameters": float(transformer.size(start["body"])),
                         "frozen_parameters": float(start["angles"].size if kind == "frozen" else 0),

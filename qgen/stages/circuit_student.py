@@ -110,7 +110,7 @@ def objective(design: Design, model: transformer.Config) -> Objective:
     def of_params(params: Params, extra: Any, inputs: Array, targets: Array, key: Key) -> Array:
         aim = jax.lax.stop_gradient(transformer.apply(extra, inputs, model))
         own = logits(params, inputs, design, model)
-        return losses.distillation_loss(own, aim, targets, float(KD.temperature), float(KD.logits))
+        return losses.distillation_loss(own, aim, targets, KD.temperature, KD.logits)
 
     return of_params
 
