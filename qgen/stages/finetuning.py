@@ -122,7 +122,7 @@ STAGE = Stage(
     presets={
         "smoke": Config(samples=24, steps=6, batch=4, trials=(1.0,), layers=2, shots=256, holdout=4),
         "default": Config(),
-        "paper": Config(samples=256, steps=150, batch=16, rank=4, shots=8192, holdout=200),
+        "paper": Config(samples=256, steps=80, batch=16, rank=4, shots=8192, holdout=200),
     },
     problem=problem,
     score=score,

@@ -346,7 +346,7 @@ STAGE = Stage(
         ),
         "default": Config(),
         "paper": Config(
-            steps=600, batch=16, trial_steps=60, phase_batches=32, layers=4, shots=8192, evaluation_characters=200_000
+            steps=450, batch=12, trial_steps=40, phase_batches=32, layers=4, shots=8192, evaluation_characters=100_000
         ),
     },
     problem=problem,
