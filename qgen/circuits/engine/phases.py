@@ -197,7 +197,9 @@ def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own:
         re, im = y[:, :, 0], y[:, :, 1]
     else:
         re, im = y
-    return jnp.stack([re * c - im * s, re * s + im * c], 2 if batched else 0).reshape(x.shape)
+    found = jnp.stack([re * c - im * s, re * s + im * c], 2 if batched else 0)
+    # Each view of the result would compute it again.
+    return (found if batched else settle(found)).reshape(x.shape)
 
 
 def gradient(
