@@ -2,7 +2,8 @@
 
 Command:   python -m experiments.distillation
 Writes:    runs/distillation/records.jsonl, figures/{parameters,few_samples,energy}.{png,pdf},
-           tables/{compression,lessons,few_samples,students,energy,encoder}.{md,tex,csv}
+           tables/{compression,lessons,few_samples,students,energy}.{md,tex,csv},
+           with --encoder also tables/encoder{,_lessons,_ranks}.* and figures/encoder.*
 """
 
 import time
@@ -14,17 +15,17 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments import cli, students
-from experiments import encoder_compression as encoders
+from experiments import cli, encoders, students
+from experiments.encoder_study import EncoderStudy
 from experiments.ledger import Ledger
-from experiments.students import Base, Settings
+from experiments.students import FEW, SHOTS, Base, Settings, priced
 from qgen import record
 from qgen.energy import meters, profiles
 from qgen.lm import generate, relational, train, transformer
 from qgen.report import distillation as report
-from qgen.resources import Resources, total
-from qgen.stages import circuit_student, distillation, low_rank
-from qgen.stages.base import plain, project
+from qgen.resources import total
+from qgen.stages import circuit_student, low_rank
+from qgen.stages.base import plain
 from qgen.stages.distillation import LESSONS
 
 PRESETS = ("smoke", "default", "paper")
@@ -34,22 +35,14 @@ _OUT = flags.DEFINE_string("out", "runs/distillation", "Folder that receives rec
 _METER = flags.DEFINE_string("meter", "auto", "Joule counter: auto, nvml, rapl, zeus or modelled.")
 _PROFILE = flags.DEFINE_list("profile", [], "Quantum machines to price on. Empty: all (see scripts/host --profiles).")
 _ENCODER = flags.DEFINE_string(
-    "encoder", None, "Also compress a pretrained encoder: a checkpoint's folder, or package for all-MiniLM-L6-v2."
+    "encoder",
+    None,
+    "Also compress and distil a pretrained encoder: a checkpoint's folder, or package (all-MiniLM-L6-v2).",
 )
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Complete the missing rows of --out; --noresume refuses a folder with records."
 )
-SHOTS = 1024
-"""Per circuit of a quantum kernel; counted, while the kernel is simulated exactly."""
 SLOW = "quantum/variational_svd"
-FEW = "classical/activation_aware_svd"
-"""The factors of the few-sample study."""
-
-
-ENCODER_RANKS = (144, 72, 36, 18)
-"""1/2 to 1/16 of the parameters of matrices of 384 x 1536 and their like."""
-DRAWN = ("classical/randomised_svd", "control/fkv")
-"""Arms that draw random numbers."""
 STUDENTS = {
     "quantum/circuit_student": "circuit",
     "control/product_student": "product",
@@ -69,6 +62,7 @@ class Preset(NamedTuple):
         swept: low-rank arms that are distilled at the other ranks.
         lessons: lessons at the other ranks.
         slow_ranks: at how many of the ranks the variational arm, whose simulation takes longest, is run.
+        encoder: how students of a pretrained encoder are distilled.
         min_time_s: least window of an energy measurement.
     """
 
@@ -79,6 +73,7 @@ class Preset(NamedTuple):
     swept: tuple[str, ...]
     lessons: tuple[str, ...]
     slow_ranks: int
+    encoder: encoders.Settings
     min_time_s: float
 
 
@@ -88,13 +83,14 @@ SETTINGS = {
     "smoke": Preset(
         2,
         Settings(60_000, 16, 2, 32, 20, steps=3, batch=4, rates=(3e-3,), rows=8),
-        *((4, 2), (5, 10), SWEPT[:1], TAUGHT[1:], 1, 0.0),
+        *((4, 2), (5, 10), SWEPT[:1], TAUGHT[1:], 1, encoders.Settings((18,), (5, 10), 2, 4, (1e-3,)), 0.0),
     ),
-    "default": Preset(5, Settings(), (9, 18, 4, 2), (10, 30, 100), SWEPT, TAUGHT, 1, 0.1),
+    "default": Preset(5, Settings(), (9, 18, 4, 2), (10, 30, 100), SWEPT, TAUGHT, 1, encoders.Settings(), 0.1),
     "paper": Preset(
         10,
         Settings(1_500_000, base_steps=3000, steps=300, rates=(3e-4, 1e-3, 3e-3), rows=200),
-        *((9, 18, 4, 2), (10, 30, 100), tuple(low_rank.ARMS), tuple(LESSONS), 4, 0.5),
+        *((9, 18, 4, 2), (10, 30, 100), tuple(low_rank.ARMS), tuple(LESSONS), 4),
+        *(encoders.Settings(samples=(10, 30, 100, 1000), steps=400, rates=(1e-4, 3e-4, 1e-3)), 0.5),
     ),
 }
 
@@ -206,8 +202,7 @@ class Study:
             def make(start: str = start, lesson: str = lesson, seed: int = seed) -> Mapping[str, Any]:
                 own = found[seed, start, lesson]
                 params = self.compressed(start, rank, count, seed).params
-                steps = self.settings.steps * len(self.settings.rates)
-                needed = total(distillation.resources(LESSONS[lesson], steps, self.settings.batch, SHOTS))
+                needed = students.needed(lesson, self.settings)
                 return {
                     "metrics": {
                         **self.outcome(own, seed),
@@ -310,37 +305,10 @@ class Study:
         self.ledger.row("distillation_use", "language_model", arm, self.config(rank=rank), make)
 
 
-def encoder_compression(todo: Plan, path: str) -> None:
-    """A pretrained encoder, compressed by the arms that reach its size."""
-    made: list[encoders.Given] = []
-    texts = 8 if todo.preset.seeds < 5 else 64
-    for rank in ENCODER_RANKS:
-        for arm in encoders.ARMS:
-            # What nothing is drawn for is the same for every seed.
-            for seed in range(todo.seeds if arm in DRAWN else 1):
-
-                def make(rank: int = rank, arm: str = arm, seed: int = seed) -> dict[str, Any]:
-                    with cli.flag("encoder", path):
-                        made.extend([] if made else [encoders.given(path, texts)])
-                    taken = meters.measure(todo.meter, lambda: encoders.compressed(made[0], arm, rank, seed))
-                    return {
-                        "metrics": encoders.scores(made[0], taken.result),
-                        "measured": taken.fields(),
-                    }
-
-                config = {"encoder": Path(path).name, "rank": rank, "texts": texts}
-                todo.ledger.row("distillation_encoder", "encoder", arm, config, make, seed)
-
-
 def sizes(teacher: Any, student: Any) -> dict[str, float]:
     """Parameters of a student, and of its blocks over the teacher's."""
     blocks = [transformer.size([own[name] for name in own if name.startswith("block_")]) for own in (student, teacher)]
     return {"parameters": float(transformer.size(student)), "share_of_blocks": blocks[0] / blocks[1]}
-
-
-def priced(needed: Resources | None, machines: Mapping[str, profiles.Profile]) -> dict[str, Any]:
-    """The projected columns of resources; nothing where no quantum machine is needed."""
-    return {} if needed is None else {name: project((needed,), machine) for name, machine in machines.items()}
 
 
 def main() -> None:
@@ -379,8 +347,7 @@ def main() -> None:
             status.update(f"measuring generation at rank {rank}")
             study.generation_energy(rank)
         if todo.encoder is not None:
-            status.update("compressing the encoder")
-            encoder_compression(todo, todo.encoder)
+            EncoderStudy(todo, todo.encoder).run(status.update)
     report.write(todo.ledger.rows, todo.out, cli.console)
     cli.console.print(
         f"{len(todo.ledger.rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in "

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ import numpy as np
 import optax
 
 from qgen import check
+from qgen.energy import profiles
 from qgen.lm import data, factorised, relational, tokenizer, train, transformer
 from qgen.lm.relational import Weights
-from qgen.stages import circuit_student, low_rank
+from qgen.resources import Resources, total
+from qgen.stages import circuit_student, distillation, low_rank
+from qgen.stages.base import project
 from qgen.stages.distillation import LESSONS, Lesson
 from qgen.types import Array, Float, Key, Params
 
@@ -21,6 +24,10 @@ WINDOW = 32
 """Tokens of a distillation window; the base's context is longer, and positions are rotary."""
 LENGTH = train.BLOCK
 """Token streams of samples are padded to this length, so that few and many samples share a program."""
+FEW = "classical/activation_aware_svd"
+"""The factors of the few-sample study."""
+SHOTS = 1024
+"""Per circuit of a quantum kernel; counted, while the kernel is simulated exactly."""
 GRAMS = tuple(gram for lesson in LESSONS.values() for gram in lesson.grams)
 """Every kernel; one program holds them all, and a lane's weights choose."""
 
@@ -267,6 +274,17 @@ def traced(lesson: Lesson) -> Weights:
     """A lesson's weights as data, one per kernel of GRAMS."""
     used = lesson.weights._replace(kernels=tuple(float(gram in lesson.grams) for gram in GRAMS))
     return Weights(*(jnp.asarray(value, jnp.float32) for value in used))
+
+
+def needed(lesson: str, settings: Any) -> Resources | None:
+    """What a lesson's quantum kernel needs for one student: `settings` has steps, batch and rates."""
+    steps = settings.steps * len(settings.rates)
+    return total(distillation.resources(LESSONS[lesson], steps, settings.batch, SHOTS))
+
+
+def priced(needed: Resources | None, machines: Mapping[str, profiles.Profile]) -> dict[str, Any]:
+    """The projected columns of resources; nothing where no quantum machine is needed."""
+    return {} if needed is None else {name: project((needed,), machine) for name, machine in machines.items()}
 
 
 def _stack(trees: Sequence) -> Params:

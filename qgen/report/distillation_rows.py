@@ -1,10 +1,11 @@
-"""Rows of low-rank distillation, chosen and paired, for its tables and figures."""
+"""Rows of low-rank distillation, chosen and paired, and the cells that its tables have in common."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qgen.record import Record
+from qgen.record import QUANTILE_LEVELS, Record
+from qgen.report import statistics, words
 
 QUANTUM = "quantum/entangled_kernel"
 Rows = Sequence[Record]
@@ -38,13 +39,13 @@ def by_arm(rows: Rows) -> dict[str, list[Record]]:
     return made
 
 
-def main_block(rows: Rows) -> tuple[int, int]:
-    """Rank and number of samples of the full factorial: those of the most students."""
+def main_block(rows: Rows, experiment: str = "distillation") -> tuple[int, int]:
+    """Rank and number of samples of the full factorial: those of the most students, and of the most samples."""
     counts: dict[tuple[int, int], int] = {}
-    for row in of(rows, "distillation"):
+    for row in of(rows, experiment):
         place = row.config["rank"], row.config["samples"]
         counts[place] = counts.get(place, 0) + 1
-    return max(counts, key=counts.__getitem__)
+    return max(counts, key=lambda place: (counts[place], place[1]))
 
 
 def curves(rows: Rows) -> tuple[dict[str, dict[int, list[float]]], list[int]]:
@@ -70,3 +71,47 @@ def gaps(found: Mapping[str, Mapping[int, Sequence[float]]], counts: Sequence[in
         made["quantum - best classical"][count] = own - np.array(found[best][count])
         made["quantum - separable"][count] = own - np.array(found["control/separable_kernel"][count])
     return made
+
+
+def provenance(rows: Rows) -> str:
+    """How the joules were found: measured or modelled."""
+    return rows[0].measured.get("provenance", "").lower()
+
+
+def controls(own: Mapping[str, object]) -> frozenset[int]:
+    """The places of control arms, which a table sets apart."""
+    return frozenset(place for place, arm in enumerate(own) if arm.startswith("control/"))
+
+
+def interval(numbers: Sequence[float], digits: int) -> str:
+    """Mean and half of the 95 % interval; - where there is nothing."""
+    if len(numbers) == 0:
+        return "-"
+    found = statistics.mean_interval(numbers)
+    half = "" if np.isnan(found.high) else f" ± {found.high - found.central:.{digits}f}"
+    return f"{found.central:.{digits}f}{half}"
+
+
+def mean(numbers: Sequence[float]) -> str:
+    """The mean, two digits."""
+    return number(float(np.mean(numbers)))
+
+
+def number(value: float) -> str:
+    """Two digits and a unit's prefix."""
+    return words.significant(value, 2)
+
+
+def projected(rows: Rows) -> str:
+    """Projected joules on the machine of the least median; - where no machine can run it."""
+    middle = QUANTILE_LEVELS.index(0.5)
+    energies: dict[str, list[float]] = {}
+    for row in rows:
+        for machine, projection in row.projected.items():
+            if "energy_j" in projection:
+                energies.setdefault(machine, []).append(projection["energy_j"][middle])
+    if not energies:
+        return "-" if rows[0].resources else ""
+    means = {name: float(np.mean(own)) for name, own in energies.items()}
+    least = min(means, key=means.__getitem__)
+    return f"{number(means[least])} ({least})"

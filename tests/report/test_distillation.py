@@ -1,10 +1,12 @@
 """The distillation tables from made-up rows, whose means and differences are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from qgen.record import QUANTILE_LEVELS, Record
-from qgen.report import distillation, distillation_rows
+from qgen.report import distillation, distillation_encoder, distillation_rows
 
 LESSONS = ("classical/scratch", "classical/kd", "control/separable_kernel", "quantum/entangled_kernel")
 START = "classical/activation_aware_svd"
@@ -20,6 +22,23 @@ def row(experiment, arm, seed, metrics, **config):
         projected=projected,
         resources={"shots": 1.0} if projected else {},
     )
+
+
+def encoder_rows():
+    made = []
+    for rank in (72, 18):
+        made.append(row("distillation_encoder", START, 0, {"embedding_error": 0.5, "output_error": 0.4}, rank=rank))
+        made.append(row("distillation_encoder_use", "control/student", 0, {"energy_per_token_j": 0.001}, rank=rank))
+        for seed, (place, lesson) in itertools.product(range(3), enumerate(LESSONS[1:])):
+            for count in (10, 100) if rank == 72 else (100,):
+                found = {
+                    "embedding_error": 0.3 - 0.1 * place + 0.01 * seed + 1 / count,
+                    "start_error": 0.6 + 0.1 * seed,
+                }
+                config = {"rank": rank, "samples": count, "start": START}
+                made.append(row("distillation_encoder_student", lesson, seed, found, **config))
+    made.append(row("distillation_encoder_use", "classical/teacher", 0, {"energy_per_token_j": 0.002}, rank=0))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +57,7 @@ def rows():
             made.append(row("distillation_compression", "quantum/qsvt", seed, metrics, rank=rank))
         extra = {"body_parameters": 60.0, "frozen_parameters": 0.0, "loss": 2.25}
         made.append(row("distillation_student", "quantum/circuit_student", seed, extra))
+    made += encoder_rows()
     made += [row("distillation_step", lesson, 0, {"energy_per_step_j": 0.5}, rank=9) for lesson in LESSONS]
     return [*made, row("distillation_use", "classical/teacher", 0, {"energy_per_token_j": 0.002}, rank=0)]
 
@@ -62,14 +82,34 @@ def test_tables_hold_means_and_intervals(rows):
     assert cells(distillation.students(rows))["quantum/circuit_student"][:3] == ["100", "40", "0.250 ± 0.000"]
 
 
+def test_an_encoders_tables_hold_means_and_paired_differences(rows):
+    tables = distillation_encoder.all_tables(rows)
+    found = cells(tables["encoder_lessons"])
+    assert found["none: factors alone"][:2] == [f"0.700 ± {0.1 * 4.303 / np.sqrt(3):.3f}"] * 2
+    assert found["classical/kd"] == [f"{m} ± {0.01 * 4.303 / np.sqrt(3):.3f}" for m in ("0.410", "0.320")] + [
+        "0.0500 ± 0.0000",
+        "3.0",
+        "",
+    ]
+    assert found["quantum/entangled_kernel"][3:] == ["-", "7.0 (machine)"]
+    assert found["quantum - best classical"][:2] == ["-0.2000 ± 0.0000"] * 2
+    ranks = tables["encoder_ranks"]
+    assert [group.title for group in ranks.groups] == [f"{r}: blocks 25.0 %, 1.0 mJ per token" for r in (72, 18)]
+    assert all(cell.startswith(mean) for cell, mean in zip(cells(ranks)[START], ("0.700", "0.320", "0.120")))
+    assert set(tables) == {"encoder", "encoder_lessons", "encoder_ranks"}
+    alone = [row for row in rows if "encoder" not in row.experiment]
+    assert distillation_encoder.all_tables(alone) == {}
+
+
 def test_the_full_factorial_is_the_largest_block(rows):
     assert distillation_rows.main_block(rows) == (9, 100)
 
 
 def test_everything_is_written(rows, tmp_path):
     distillation.write(rows, tmp_path)
-    for name in ("compression", "lessons", "few_samples", "students", "energy"):
+    for name in ("compression", "lessons", "few_samples", "students", "energy", "encoder", "encoder_lessons"):
         assert all((tmp_path / "tables" / f"{name}.{kind}").stat().st_size for kind in ("md", "tex", "csv"))
     assert all(
-        (tmp_path / "figures" / f"{name}.png").stat().st_size for name in ("parameters", "few_samples", "energy")
+        (tmp_path / "figures" / f"{name}.png").stat().st_size
+        for name in ("parameters", "few_samples", "energy", "encoder")
     )
