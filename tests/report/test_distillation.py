@@ -34,6 +34,7 @@ def encoder_rows():
                 found = {
                     "embedding_error": 0.3 - 0.1 * place + 0.01 * seed + 1 / count,
                     "start_error": 0.6 + 0.1 * seed,
+                    "relation_error": 0.05,
                 }
                 config = {"rank": rank, "samples": count, "start": START}
                 made.append(row("distillation_encoder_student", lesson, seed, found, **config))
