@@ -53,10 +53,10 @@ class Config:
 
     data: str = "sst2"
     samples: int = 256
-    pool: int = 2000
+    pool: int = 0
     tested: int = 0
     qubits: int = 10
-    sweep: tuple = (4,)
+    sweep: tuple = (4, 8, 12, 14)
     wide: int = 0
     deep: int = 9
     simulated: tuple = (10, 13, 16)
@@ -199,7 +199,6 @@ CASE = Case(
         ),
         "default": Config(),
         "paper": Config(
-            pool=0,
             sweep=(4, 5, 7, 8, 9, 12, 14),
             wide=14,
             simulated=(10, 12, 14, 16, 18),

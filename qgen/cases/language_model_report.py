@@ -326,8 +326,7 @@ FACTS = Facts(
     substitutions=(
         "Features are all-MiniLM-L6-v2's (384, frozen) instead of a SetFit encoder's (768): accuracies lie lower "
         "throughout, and differences are what compares.",
-        "Samples are GLUE's phrases (the default preset encodes 2,000 of 67,349), and the test part is its 872 "
-        "development sentences.",
+        "Samples are drawn from GLUE's 67,349 phrases, and the test part is its 872 development sentences.",
         "What the article leaves open of its circuit is settled as the head's documentation says; three layers and "
         "connectivity 2 are its Figure 3's.",
         f"Every arm tries {TRIALS} settings and keeps the one of most accuracy on its validation samples (15 % of the "
