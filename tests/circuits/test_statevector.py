@@ -149,10 +149,9 @@ def test_second_order_and_forward_mode_by_autodiff():
 
 
 def test_memory_of_a_gradient_does_not_grow_with_depth():
-    observable = qc.observables.z_sum(10)
-
-    def temporary(layers):
-        circuit = qc.ansatz.hardware_efficient(10, layers)
+    def temporary(layers, n=10):
+        observable = qc.observables.z_sum(n)
+        circuit = qc.ansatz.hardware_efficient(n, layers)
         step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla")))
         analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
         return analysis.temp_size_in_bytes
@@ -160,6 +159,8 @@ def test_memory_of_a_gradient_does_not_grow_with_depth():
     shallow, deep = temporary(4), temporary(40)
     per_layer = 4 * (3 * 2 * 32 * 32 + 2 * 2 * 1024)  # blocks and phases of a layer, forward and backward
     assert deep < shallow + 36 * per_layer * 2
+    # Where tables are small beside the state: 8 state vectors of two float32 per amplitude, at any depth.
+    assert max(temporary(4, 14), temporary(40, 14)) <= 8 * 2**14 * 8
 
 
 def test_a_state_that_is_given_gets_a_gradient():

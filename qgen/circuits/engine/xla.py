@@ -22,8 +22,8 @@ CHUNK_FROM = 1 << 21
 
 
 MOST_STATES = 10
-"""State vectors that live at one time in a gradient by the adjoint rule (XLA's own count for 12 to 16 qubits); what the
-check of memory counts."""
+"""State vectors that live at one time in a gradient by the adjoint rule, with room to spare (XLA's own count from 16
+qubits on: 5 to 9 for most circuits); what the check of memory counts."""
 
 
 def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...], state: Array, gradient: str) -> Array:
