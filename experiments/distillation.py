@@ -22,6 +22,7 @@ from experiments.students import FEW, SHOTS, Base, Settings, priced
 from qgen import record
 from qgen.energy import meters, profiles
 from qgen.lm import generate, relational, train, transformer
+from qgen.lm.encoder import Encoder
 from qgen.report import distillation as report
 from qgen.resources import total
 from qgen.stages import circuit_student, low_rank
@@ -103,7 +104,8 @@ class Plan(NamedTuple):
     out: Path
     meter: meters.Meter
     machines: dict[str, profiles.Profile]
-    encoder: str | None
+    encoder: Encoder | None
+    encoder_name: str
     ledger: Ledger
 
 
@@ -118,8 +120,12 @@ def plan() -> Plan:
     seeds = cli.seeds(_SEEDS.value, preset.seeds)
     meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
     out = Path(_OUT.value)
-    done = record.done(cli.rows(out, _RESUME.value))
-    return Plan(preset, seeds, out, meter, machines, _ENCODER.value, Ledger(out / "records.jsonl", done, _PRESET.value))
+    loaded, name = None, _ENCODER.value or ""
+    if name:
+        with cli.flag("encoder", name):
+            loaded = encoders.load(name)
+    ledger = Ledger(out / "records.jsonl", record.done(cli.rows(out, _RESUME.value)), _PRESET.value)
+    return Plan(preset, seeds, out, meter, machines, loaded, Path(name).name, ledger)
 
 
 class Study:

@@ -1,20 +1,18 @@
 """The part of low-rank distillation that works on a pretrained encoder: its rows."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli, encoders, students
+from experiments import encoders, students
 from experiments.students import FEW, priced
 from qgen.energy import meters
+from qgen.lm import encoder
 from qgen.stages.base import plain
 from qgen.types import Params
 
 if TYPE_CHECKING:
     from experiments.distillation import Plan
 
-RANKS = (144, 72, 36, 18)
-"""Ranks of the factors: 1/2 to 1/16 of the parameters of matrices of 384 x 1536 and their like."""
 DRAWN = ("classical/randomised_svd", "control/fkv")
 """Arms that draw random numbers."""
 KD = "classical/kd"
@@ -22,25 +20,24 @@ KERNEL = "quantum/entangled_kernel"
 
 
 class EncoderStudy:
-    """A pretrained encoder's part of a run; it is loaded once, and only if a row is missing."""
+    """A pretrained encoder's part of a run; it reads its texts once, and only if a row is missing."""
 
-    def __init__(self, todo: "Plan", path: str) -> None:
-        self.todo, self.path, self.settings, self.ledger = todo, path, todo.preset.encoder, todo.ledger
+    def __init__(self, todo: "Plan", loaded: encoder.Encoder) -> None:
+        self.todo, self.loaded, self.settings, self.ledger = todo, loaded, todo.preset.encoder, todo.ledger
         self.texts = 8 if todo.preset.seeds < 5 else 64
         self.made: list[encoders.Given] = []
         self.begun: dict[tuple[str, int, int, int], tuple[encoders.Samples, Params]] = {}
 
     @property
     def found(self) -> encoders.Given:
-        """The encoder and its texts."""
+        """The encoder with its texts."""
         if not self.made:
-            with cli.flag("encoder", self.path):
-                self.made.append(encoders.given(self.path, self.texts))
+            self.made.append(encoders.given(self.loaded, self.texts))
         return self.made[0]
 
     def config(self, **own: Any) -> dict[str, Any]:
         """A row's config."""
-        return {"encoder": Path(self.path).name, "texts": self.texts} | own
+        return {"encoder": self.todo.encoder_name, "texts": self.texts} | own
 
     def compression(self, arm: str, rank: int, seed: int) -> None:
         """Factors of every matrix, by an arm that reaches its size."""
@@ -116,7 +113,7 @@ class EncoderStudy:
         """All rows; `tell` hears what is being done."""
         seeds, settings = self.todo.seeds, self.settings
         main_rank, most = settings.ranks[0], settings.samples[-1]
-        for rank in RANKS:
+        for rank in encoders.RANKS:
             for arm in encoders.ARMS:
                 tell(f"compressing the encoder at rank {rank}: {arm}")
                 # What nothing is drawn for is the same for every seed.

@@ -12,7 +12,7 @@ import optax
 
 from experiments.students import GRAMS, best, traced
 from qgen import check
-from qgen.lm import data, factorised, relational, train, transformer
+from qgen.lm import data, encoder, encoder_files, factorised, relational, train, transformer
 from qgen.stages import low_rank
 from qgen.stages.distillation import LESSONS
 from qgen.types import Array, Float, Int, Key, Params
@@ -23,6 +23,8 @@ STARTS = (*ARMS, "control/random_factors")
 """Arms whose factors are distilled."""
 TAUGHT = tuple(name for name in LESSONS if name != "classical/scratch")
 """Lessons of an encoder, which has no labels; its outputs are the last hidden states."""
+RANKS = (144, 72, 36, 18)
+"""Ranks of the factors: 1/2 to 1/16 of the parameters of matrices of 384 x 1536 and their like."""
 LENGTH = 64
 """Tokens of every text, so that nothing is padded."""
 
@@ -60,7 +62,7 @@ class Given(NamedTuple):
         pool: texts that are neither, from which samples are drawn, [texts, LENGTH].
     """
 
-    encoder: Any
+    encoder: encoder.Encoder
     seen: Mapping[str, Array]
     unseen: Mapping[str, Array]
     tokens: Array
@@ -68,16 +70,25 @@ class Given(NamedTuple):
     pool: np.ndarray
 
 
-def given(path: str, texts: int) -> Given:
-    """Loads an encoder and lets it read as many texts twice, of the standard library's documentation.
+def load(path: str) -> encoder.Encoder:
+    """Loads an encoder from a checkpoint's folder, or all-MiniLM-L6-v2 from its package for "package".
+
+    Raises:
+        ValueError: if there is none, or it is too small for the texts or the ranks.
+    """
+    loaded = encoder_files.load(None if path == "package" else path)
+    check.at_least("context", loaded.config.context, LENGTH)
+    check.at_least("width", loaded.config.width, max(RANKS))
+    return loaded
+
+
+def given(loaded: encoder.Encoder, texts: int) -> Given:
+    """Lets an encoder read as many texts twice, of the standard library's documentation.
 
     Args:
-        path: a checkpoint's folder, or "package" for all-MiniLM-L6-v2 from its package.
+        loaded: the encoder.
         texts: texts to choose factors by, and as many to score on.
     """
-    from qgen.lm import encoder, encoder_files
-
-    loaded = encoder_files.load(None if path == "package" else path)
     documents = data.load_corpus(None, domain="prose", max_characters=2_000_000)
     long = [ids[:LENGTH] for ids in encoder.tokenised(loaded, documents) if len(ids) >= LENGTH]
     order = np.random.default_rng(0).permutation(len(long))
@@ -89,24 +100,20 @@ def given(path: str, texts: int) -> Given:
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _inputs(params: Params, tokens: Array, config: Any) -> dict[str, Array]:
+def _inputs(params: Params, tokens: Array, config: encoder.Config) -> dict[str, Array]:
     return factorised.inputs(lambda params, tokens: _hidden(params, tokens, config), params, tokens)
 
 
-def _hidden(params: Params, tokens: Array, config: Any) -> Array:
-    from qgen.lm import encoder
-
+def _hidden(params: Params, tokens: Array, config: encoder.Config) -> Array:
     return encoder.apply(params, tokens, jnp.ones(tokens.shape, jnp.int32), config)
 
 
 def _pooled(hidden: Array) -> Array:
-    from qgen.lm import encoder
-
     return encoder.pooled(hidden, jnp.ones(hidden.shape[:2], jnp.int32))[:, 0]
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def embedded(params: Params, tokens: Int[Array, "texts time"], config: Any) -> Float[Array, "texts width"]:
+def embedded(params: Params, tokens: Int[Array, "texts time"], config: encoder.Config) -> Float[Array, "texts width"]:
     """The embeddings of texts without padding."""
     return _pooled(_hidden(params, tokens, config))
 
@@ -235,7 +242,7 @@ def _distilled(
     drawn: Samples,
     rates: Array,
     weights: relational.Weights,
-    config: Any,
+    config: encoder.Config,
     steps: int,
     batch: int,
 ) -> Any:

@@ -27,6 +27,7 @@ def test_wrong_flags_end_with_one_sentence(tmp_path):
     for flag, message in (
         ("--preset=huge", "--preset=huge: must be one of: smoke, default, paper."),
         ("--seeds=0", "--seeds=0: must be at least 1."),
+        ("--encoder=/nowhere", "--encoder=/nowhere: "),
     ):
         refused = run(flag, f"--out={tmp_path / 'out'}")
         assert refused.returncode == 2 and message in refused.stderr and "Traceback" not in refused.stderr
