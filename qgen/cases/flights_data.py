@@ -100,7 +100,7 @@ def generated(rng: np.random.Generator, n: int) -> tuple[Columns, Columns]:
     days = rng.integers(0, 365, n)
     hour, origin = rng.integers(5, 23, n), rng.choice(["EWR", "JFK", "LGA"], n)
     carrier = rng.choice(["AA", "B6", "DL", "EV", "UA"], n)
-    date = np.array([np.datetime64("2013-01-01") + day for day in range(365)])
+    date = np.arange("2013-01-01", "2014-01-01", dtype="datetime64[D]")
     month, day = _month_day(date)
     place = [np.repeat(["EWR", "JFK", "LGA"], 365 * 24), np.tile(np.repeat(np.arange(365), 24), 3)]
     hours = np.tile(np.arange(24), 3 * 365)
