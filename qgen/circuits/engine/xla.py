@@ -14,7 +14,7 @@ from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 20
 """A batch runs in chunks whose states take about this much memory, so that a chunk stays in the second-level cache."""
 
 CHUNK_FROM = 1 << 21
