@@ -95,8 +95,8 @@ def given(loaded: encoder.Encoder, texts: int) -> Given:
     seen, unseen, pool = np.split(np.array([long[place] for place in order], np.int32), [texts, 2 * texts])
     embeddings = embedded(loaded.params, unseen, loaded.config)
     config = loaded.config
-    inputs = [_inputs(loaded.params, jnp.asarray(own), config) for own in (seen, unseen)]
-    return Given(loaded, *inputs, jnp.asarray(unseen), embeddings, pool)
+    first, second = (_inputs(loaded.params, jnp.asarray(own), config) for own in (seen, unseen))
+    return Given(loaded, first, second, jnp.asarray(unseen), embeddings, pool)
 
 
 @functools.partial(jax.jit, static_argnames="config")

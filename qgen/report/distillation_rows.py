@@ -1,6 +1,6 @@
 """Rows of low-rank distillation, chosen and paired, and the cells that its tables have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def provenance(rows: Rows) -> str:
     return rows[0].measured.get("provenance", "").lower()
 
 
-def controls(own: Mapping[str, object]) -> frozenset[int]:
+def controls(own: Iterable[str]) -> frozenset[int]:
     """The places of control arms, which a table sets apart."""
     return frozenset(place for place, arm in enumerate(own) if arm.startswith("control/"))
 
