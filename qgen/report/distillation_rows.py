@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qgen.record import QUANTILE_LEVELS, Record
+from qgen.record import Record
 from qgen.report import statistics, words
+from qgen.report.select import least_machine
 
 QUANTUM = "quantum/entangled_kernel"
 Rows = Sequence[Record]
@@ -104,14 +105,7 @@ def number(value: float) -> str:
 
 def projected(rows: Rows) -> str:
     """Projected joules on the machine of the least median; - where no machine can run it."""
-    middle = QUANTILE_LEVELS.index(0.5)
-    energies: dict[str, list[float]] = {}
-    for row in rows:
-        for machine, projection in row.projected.items():
-            if "energy_j" in projection:
-                energies.setdefault(machine, []).append(projection["energy_j"][middle])
-    if not energies:
+    least = least_machine(rows)
+    if least is None:
         return "-" if rows[0].resources else ""
-    means = {name: float(np.mean(own)) for name, own in energies.items()}
-    least = min(means, key=means.__getitem__)
-    return f"{number(means[least])} ({least})"
+    return f"{number(least[1])} ({least[0]})"

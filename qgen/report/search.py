@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qgen.record import QUANTILE_LEVELS, Record
+from qgen.record import Record
 from qgen.report import plateau, statistics, style, tables
+from qgen.report.select import least_machine
 from qgen.report.tables import Group, Table
 
 if TYPE_CHECKING:
@@ -148,17 +149,8 @@ def _at(row: Record, share: float) -> float | None:
 
 
 def _projected(searched: Sequence[Record]) -> str:
-    middle = QUANTILE_LEVELS.index(0.5)
-    energies: dict[str, list[float]] = {}
-    for row in searched:
-        for machine, projection in row.projected.items():
-            if "energy_j" in projection:
-                energies.setdefault(machine, []).append(projection["energy_j"][middle])
-    means = {name: float(np.mean(values)) for name, values in energies.items()}
-    if not means:
-        return "-"
-    least = min(means, key=means.__getitem__)
-    return f"{_short(means[least])} ({least})"
+    least = least_machine(searched)
+    return "-" if least is None else f"{_short(least[1])} ({least[0]})"
 
 
 def _interval(values: Sequence[float]) -> str:

@@ -4,9 +4,10 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
-from qgen.record import Record
+from qgen.record import QUANTILE_LEVELS, Record
 
 REFERENCE = "reference"
 
@@ -139,3 +140,15 @@ def date(profile: str) -> str:
     """The date of a profile, "today", "mid" or "long", or the empty string for a profile without one."""
     suffix = profile.rsplit("_", 1)[-1]
     return suffix if suffix in ("today", "mid", "long") else ""
+
+
+def least_machine(rows: Iterable[Record]) -> tuple[str, float] | None:
+    """The machine whose median joules, averaged over the rows, are least, and these; None where none can run them."""
+    middle = QUANTILE_LEVELS.index(0.5)
+    energies: dict[str, list[float]] = {}
+    for row in rows:
+        for machine, projection in row.projected.items():
+            if "energy_j" in projection:
+                energies.setdefault(machine, []).append(projection["energy_j"][middle])
+    means = {name: fmean(found) for name, found in energies.items()}
+    return min(means.items(), key=lambda item: item[1], default=None)
