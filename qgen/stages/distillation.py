@@ -88,7 +88,7 @@ def student(config: Config, name: str, start: str, lesson: str, note: str, host:
         params, trace = tuned(
             *(key, problem, config, config.full_rate, made.params, objective, teacher, _same, problem.model)
         )
-        steps = config.steps * len(config.trials)
+        steps = config.steps * len(trace["rate"])
         needed = (*made.resources, *resources(taught, steps, config.batch, config.shots))
         return Outcome(
             Adapted(dataclasses.asdict(problem.model), params, transformer.size(params)),

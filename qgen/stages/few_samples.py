@@ -20,7 +20,8 @@ class Config:
         validation: share of them that chooses the learning rate.
         steps: training steps of one trial.
         batch: windows per step.
-        trials: learning rates to try, as multiples of the arm's own first guess; the same for every arm.
+        trials: learning rates to try, rising, as multiples of the arm's own first guess; the same for every arm.
+        further: how many more may be tried beyond the highest or the lowest, as long as that one is the best.
         full_rate: first guess for all weights, and for the student.
         adapter_rate: first guess for LoRA and for generated adapters.
         rank: of the adapters.
@@ -38,6 +39,7 @@ class Config:
     steps: int = 32
     batch: int = 8
     trials: tuple[float, ...] = (0.3, 1.0, 3.0)
+    further: int = 2
     full_rate: float = 3e-3
     adapter_rate: float = 2e-2
     rank: int = 2
@@ -101,6 +103,9 @@ def tuned(
 ) -> tuple[Params, dict[str, Any]]:
     """Trains once per learning rate and keeps what is best on the validation part: the one way in which arms are tuned.
 
+    While the best rate is the highest or the lowest tried, one more is tried beyond it, so that no arm is held back by
+    a first guess; what that costs is measured and counted like the rest.
+
     Args:
         key: the random key of the batches, the same for every rate.
         problem: the problem.
@@ -113,22 +118,37 @@ def tuned(
         model: the architecture of what `finish` makes.
 
     Returns:
-        What is trained at the best rate, and the trace: its losses, and the validation loss of every rate.
+        What is trained at the best rate, and the trace: its losses, every rate in the order tried, and the validation
+        loss of each.
     """
-    best, trace, least, losses = start, {}, np.inf, []
-    for factor in config.trials:
-        recipe = train.Recipe(learning_rate=rate * factor, weight_decay=0.0)
-        fit = train.fit(
-            *(key, start, problem.model, problem.tokens, recipe, config.steps, config.batch),
-            objective=objective,
-            extra=extra,
-        )
-        loss = train.token_loss(finish(fit.params, extra), model, problem.validation)
-        # A diverged run has a loss that is not a number, and is never the least.
-        if loss < least:
-            best, trace, least = fit.params, {"loss": fit.losses}, loss
-        losses.append(loss)
-    return best, trace | {"validation_loss": np.array(losses)}
+    found: dict[float, float] = {}
+    best, losses, least = start, np.array([]), np.inf
+    factors = list(config.trials)
+    while factors:
+        for factor in factors:
+            recipe = train.Recipe(learning_rate=rate * factor, weight_decay=0.0)
+            fit = train.fit(
+                *(key, start, problem.model, problem.tokens, recipe, config.steps, config.batch),
+                objective=objective,
+                extra=extra,
+            )
+            found[factor] = train.token_loss(finish(fit.params, extra), model, problem.validation)
+            # A diverged run has a loss that is not a number, and is never the least.
+            if found[factor] < least:
+                best, losses, least = fit.params, fit.losses, found[factor]
+        factors = _beyond(found) if len(found) < len(config.trials) + config.further else []
+    rates = rate * np.array(list(found))
+    return best, {"loss": losses, "rate": rates, "validation_loss": np.array(list(found.values()))}
+
+
+def _beyond(found: Mapping[float, float]) -> list[float]:
+    """The next factor outside those tried where the best of them is the outermost, by the step between the last two."""
+    tried = sorted(found)
+    best = min(tried, key=lambda factor: np.nan_to_num(found[factor], nan=np.inf))
+    if len(tried) < 2 or best not in (tried[0], tried[-1]):
+        return []
+    inner = tried[1] if best == tried[0] else tried[-2]
+    return [best * best / inner]
 
 
 def answered(problem: Problem, params: Params, trained: int, trace: dict[str, Any]) -> Outcome:

@@ -53,10 +53,11 @@ def generated(config: Config, name: str, source: str, note: str) -> Arm:
         if made.has_circuit:
             # Without weight decay, angles move only where a gradient reaches them.
             trace["angle_change_rad"] = np.abs(np.asarray(trained["angles"] - start["angles"]))
+        trials = len(trace["rate"])
         return Outcome(
             Adapted(dataclasses.asdict(problem.model), finish(trained, extra), transformer.size(trained)),
             # Every trial's weights are read out to be validated; the best trial's are the answer.
-            parameter_generator.resources(made, config.steps * len(config.trials), read_outs=len(config.trials)),
+            parameter_generator.resources(made, config.steps * trials, read_outs=trials),
             trace,
         )
 
@@ -65,7 +66,7 @@ def generated(config: Config, name: str, source: str, note: str) -> Arm:
 
 @functools.lru_cache
 def _beside(config: Config) -> Callable[[Key, Problem], Outcome]:
-    """What stays classical beside a quantum machine: the same network, trained as often, without a circuit."""
+    """What stays classical beside a quantum machine: the same network, tuned in the same way, without a circuit."""
     return generated(config, "control/hypernetwork", "constant", "").solve
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from qgen.lm import adapters, train, transformer
 from qgen.quantum import parameter_generator
-from qgen.stages import adapted, finetuning, generated
+from qgen.stages import adapted, few_samples, finetuning, generated
 from tests.stages import tiny
 
 SINGLE = 1e-4
-CONFIG = finetuning.Config(samples=20, steps=12, batch=4, trials=(0.3, 1.0), layers=2, chunk=16, shots=128, holdout=4)
+CONFIG = finetuning.Config(
+    samples=20, steps=12, batch=4, trials=(0.3, 1.0), further=1, layers=2, chunk=16, shots=128, holdout=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +77,22 @@ def test_arms_learn_the_second_domain(problem, name):
     assert abs(scores["bits_per_byte"] + scores["gain"] - problem.before[1]) < SINGLE
     assert scores["model_parameters"] == transformer.size(problem.params)
     assert (scores["trainable_parameters"] < scores["model_parameters"]) == (name != "classical/full")
-    assert outcome.trace["validation_loss"].shape == (2,)
+    trials = len(outcome.trace["rate"])
+    assert 2 <= trials <= 2 + CONFIG.further and outcome.trace["validation_loss"].shape == (trials,)
     assert outcome.trace["loss"].shape == (12,)
     if name.startswith("quantum"):
         assert float(outcome.trace["angle_change_rad"].max()) > 1e-3
         angles = len(outcome.trace["angle_change_rad"])
         # One circuit for p and two per angle, in every step of every trial; one read-out at the end.
-        assert sum(item.circuits for item in outcome.resources) == 12 * 2 * (1 + 2 * angles) + 2
-        assert sum(item.shots for item in outcome.resources) == (12 * 2 * (1 + 2 * angles) + 2) * CONFIG.shots
+        circuits = trials * (12 * (1 + 2 * angles) + 1)
+        assert sum(item.circuits for item in outcome.resources) == circuits
+        assert sum(item.shots for item in outcome.resources) == circuits * CONFIG.shots
     handed = finetuning.hand_on(tiny.artefacts(), problem, outcome.answer)
     assert handed.adapted is outcome.answer.params
 
 
 def test_a_diverged_first_trial_is_not_kept(problem, monkeypatch):
-    losses = iter([float("nan"), 3.0])
+    losses = iter([float("nan"), 3.0, 4.0])
     monkeypatch.setattr(train, "token_loss", lambda *arguments: next(losses))
     outcome = finetuning.STAGE.arms["classical/full"](CONFIG).solve(jax.random.key(7), problem)
     second = train.fit(
@@ -101,6 +105,33 @@ def test_a_diverged_first_trial_is_not_kept(problem, monkeypatch):
         CONFIG.batch,
     )
     np.testing.assert_array_equal(outcome.trace["loss"], second.losses)
+
+
+@pytest.mark.parametrize(
+    ("trials", "losses", "tried", "best"),
+    [
+        ((0.5, 1.0), [3.0, 2.0, 1.0, 1.5], [0.5, 1.0, 2.0, 4.0], 2.0),
+        ((0.5, 1.0), [3.0, 2.0, 2.5], [0.5, 1.0, 2.0], 1.0),
+        ((0.5, 1.0), [2.0, 3.0, float("nan")], [0.5, 1.0, 0.25], 0.5),
+        ((0.5, 1.0, 4.0), [3.0, 1.0, 2.0], [0.5, 1.0, 4.0], 1.0),
+        ((1.0,), [3.0], [1.0], 1.0),
+    ],
+)
+def test_tuning_goes_on_beyond_an_outermost_best_rate(problem, monkeypatch, trials, losses, tried, best):
+    given = iter(losses)
+    monkeypatch.setattr(train, "token_loss", lambda *arguments: next(given))
+
+    def fit(key, start, model, tokens, recipe, *rest, **more):
+        return train.Fit(recipe.learning_rate, np.zeros(3))
+
+    monkeypatch.setattr(train, "fit", fit)
+    config = dataclasses.replace(CONFIG, trials=trials, further=2)
+    kept, trace = few_samples.tuned(
+        *(jax.random.key(0), problem, config, 0.1, problem.params, None, (), lambda trained, extra: trained, None)
+    )
+    np.testing.assert_allclose(trace["rate"], 0.1 * np.array(tried))
+    np.testing.assert_array_equal(trace["validation_loss"], losses)
+    assert kept == pytest.approx(0.1 * best) and not list(given)
 
 
 def test_distilled_student_is_smaller(problem):
