@@ -26,8 +26,7 @@ class Life(NamedTuple):
         seeds: the seeds for which every stage ended well.
         missing: why there is no total, empty where there is one.
         measured: everything that this machine would still do, in J: all reference arms and the host part of the
-            quantum arm.
-        compile_j: energy of compilation in J, not in `measured`.
+            quantum arm, without compilation, which depends on what ran before.
         quality: stage of FINAL -> its score with 95 % interval.
         totals: profile -> energy of the whole life in J, median with 5 % and 95 %.
         ratios: profile -> the same over the all-classical life.
@@ -37,7 +36,6 @@ class Life(NamedTuple):
     seeds: tuple[int, ...] = ()
     missing: str = ""
     measured: Energy | None = None
-    compile_j: float = 0.0
     quality: Mapping[str, Interval] = {}
     totals: Mapping[str, Interval] = {}
     ratios: Mapping[str, Interval] = {}
@@ -96,7 +94,6 @@ def _life(
         swap,
         seeds,
         measured=_total(fields, next(iter(complete.values())).any.measured),
-        compile_j=float(np.mean([sum(part.get("compile_energy_j", 0.0) for part in parts) for parts in fields])),
         quality={
             name: statistics.mean_interval(
                 [complete[name].ok[seed].metrics[stages[name].quality.name] for seed in seeds]

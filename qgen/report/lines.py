@@ -104,7 +104,6 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
     header = (
         "life",
         "measured energy",
-        "compile energy",
         "quantum machine",
         "whole life, projected",
         "ratio to all classical",
@@ -116,21 +115,26 @@ def bottom_line(lives: Sequence[Life], stages: Sequence[StageTable]) -> Table:
         if life.measured is None:
             rows.append((title, f"no total: {short(life.missing)}", *("",) * (len(header) - 2)))
             continue
-        own = (title, measured(life.measured), words.si(life.compile_j, "J"))
+        own = (title, measured(life.measured))
         quality = tuple(words.plus_minus(life.quality[name]) if name in life.quality else "" for name in final)
         machines = best_by_date({name: Projection(total) for name, total in life.totals.items()})
         cells = [
             (name, words.si_interval(life.totals[name], "J"), _ratio(life.ratios.get(name))) for name, _ in machines
         ] or [_no_machine(life)]
         rows += [
-            (*(own if index == 0 else ("",) * 3), *line, *(quality if index == 0 else ("",) * len(quality)))
+            (*(own if index == 0 else ("",) * 2), *line, *(quality if index == 0 else ("",) * len(quality)))
             for index, line in enumerate(cells)
         ]
     n = len(stages)
     caption = (
         f"Bottom line of the whole life ({n} stage{'s' if n > 1 else ''}; later stages ran on what the swap handed on)"
     )
-    return Table(caption, header, [Group("", "", rows)])
+    handed = ", ".join(f"{table.facts.reference.partition('/')[2]} ({table.name})" for table in stages)
+    notes = [
+        f"All classical: the arms whose answers are handed on: {handed}. A stage's best classical arm may be another. "
+        "Compilation is left out: arms that run later find programs compiled."
+    ]
+    return Table(caption, header, [Group("", "", rows)], notes=notes if rows else ())
 
 
 def verdicts(found: Sequence[Verdict]) -> Table:

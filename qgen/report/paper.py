@@ -62,7 +62,6 @@ def macros(found: Study, draft: bool) -> dict[str, str]:
         "Cores": " and ".join(dict.fromkeys(str(row.provenance.get("cores", "unknown")) for row in rows)),
         "Commits": ", ".join(dict.fromkeys(str(row.provenance.get("commit", "unknown"))[:12] for row in rows)),
         "LifeEnergy": lines.measured(classical.measured) if classical.measured else "no total",
-        "LifeCompile": words.si(classical.compile_j, "J") if classical.measured else "no total",
         "LifeQuality": "; ".join(
             f"{name} {_score(found, name)} {words.plus_minus(value)}" for name, value in classical.quality.items()
         ),

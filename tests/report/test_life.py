@@ -46,7 +46,6 @@ def test_the_all_classical_life_is_the_sum_of_its_stages():
     (found,) = life.lives(reference(), FACTS)
     assert found.swap is None
     assert found.measured[:3] == (70.0, 70.0, 70.0)
-    assert found.compile_j == pytest.approx(3 * 5.6)
     assert {name: value.central for name, value in found.quality.items()} == {"deployment": 0.9, "monitoring": 0.9}
 
 
