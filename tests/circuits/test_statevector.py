@@ -132,6 +132,26 @@ def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
     np.testing.assert_allclose(np.asarray(nested).reshape(-1), np.asarray(values)[:18], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [3, 7])
+def test_gradients_of_a_layer_that_flips_some_qubits(n):
+    """Of one example, whose layer runs in blocks of unequal size from 6 qubits on, and of a batch with own angles."""
+    ops = [qc.gate("rx", q, qc.Angle(q)) for q in range(n)]
+    ops += [qc.gate("h", q) for q in range(1, n, 2)]
+    ops += [qc.gate("ry", q, qc.Angle(n + q)) for q in range(n)]
+    ops += [qc.gate("cx", (q, q + 1)) for q in range(n - 1)]
+    ops += [qc.gate("rx", q, qc.Angle(2 * n + q)) for q in range(n)]
+    circuit, observable = qc.Circuit(n, tuple(ops)), qc.observables.z_sum(n)
+    rng = np.random.default_rng(10)
+    rows, direction = rng.uniform(-2, 2, (2, circuit.n_params)), rng.normal(size=circuit.n_params)
+    with jax.enable_x64(True):
+        gradient = jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla"))
+        one = jax.jit(gradient)(jnp.asarray(rows[0]))
+        both = jax.jit(jax.vmap(gradient))(jnp.asarray(rows))
+    slopes = [oracle.slope(lambda p: oracle.value(circuit, p, observable), row, direction) for row in rows]
+    np.testing.assert_allclose(np.asarray(one) @ direction, slopes[0], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.asarray(both) @ direction, slopes, rtol=0, atol=1e-7)
+
+
 def test_second_order_and_forward_mode_by_autodiff():
     circuit = qc.ansatz.hardware_efficient(2, 2)
     params = np.linspace(-1, 1.5, circuit.n_params)
