@@ -183,6 +183,26 @@ def test_memory_of_a_gradient_does_not_grow_with_depth():
     assert max(temporary(4, 14), temporary(40, 14)) <= 8 * 2**14 * 8
 
 
+@pytest.mark.parametrize("layers", [4, 40])
+def test_memory_of_a_gradient_of_qaoa(layers, n=14):
+    """8 state vectors: neither a table for the cost's phases nor the phases of all layers count for more."""
+    edges = [(q, (q + 1) % n) for q in range(n)] + [(q, q + n // 2) for q in range(n // 2)]
+    cost = qc.Observable([((a, "Z"), (b, "Z")) for a, b in edges], np.linspace(0.5, 1.5, len(edges)))
+    circuit = qc.ansatz.qaoa(cost, layers)
+    step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, cost, engine="xla")))
+    analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes <= 8 * 2**n * 8
+
+
+@pytest.mark.parametrize("layers", [4, 40])
+def test_memory_of_controlled_rotations_does_not_grow_with_depth(layers, n=14):
+    """Twelve state vectors at any depth, of which the phases of all layers' many stages share two."""
+    circuit, observable = qc.ansatz.ansatz14(n, layers), qc.observables.z_sum(n)
+    step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla")))
+    analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes <= 12 * 2**n * 8
+
+
 def test_a_state_that_is_given_gets_a_gradient():
     circuit, params = circuit_and_params()
     psi = oracle.random_state(np.random.default_rng(8), N)

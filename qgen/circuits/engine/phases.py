@@ -1,14 +1,13 @@
 """How XLA runs diagonal layers: phases tabulated over the whole register, or over its two halves."""
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
+from qgen.circuits.engine import EXACT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.observables import parities
 from qgen.circuits.program import Loops, Phases
@@ -136,16 +135,22 @@ def _tabulates(stage: Phases, n: int) -> bool:
     return entries <= TABLE_LIMIT or (entries <= MIXED_TABLE_LIMIT and len(_split(stage, n).mixed) > 2)
 
 
-def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops) -> Prepared:
-    """Cosines and sines over the register or over its halves; the angles, where those of all turns take much memory."""
+def entries(stage: Phases, turns: int, n: int, own: bool) -> int:
+    """How many numbers are kept if the phases of so many turns of the loops are made at once."""
+    if _tabulates(stage, n) and not own:
+        return 2 * turns * 2**n
+    split = _split(stage, n)
+    return 2 * turns * (2 ** (n - n // 2) + 2 ** (n // 2)) + (len(split.mixed) * 2**n if _few(split) else 0)
+
+
+def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops, ready: bool) -> Prepared:
+    """Cosines and sines over the register or over its halves; unless `ready`, the angles to make them from later."""
+    if not ready:
+        return Prepared((None, None, a), None)
     if _tabulates(stage, n) and not (own and any(loops)):
         theta = _times_numbers(_table(stage, n), a, own)
         return Prepared(cos_sin(theta))
     split = _split(stage, n)
-    lead = a.shape[:-2] if own else a.shape[:-1]
-    entries = 2 * math.prod(lead) * (2 ** (n - n // 2) + 2 ** (n // 2))
-    if lead and entries > max(READY_LIMIT, 2 ** (n + 2)):
-        return Prepared((None, None, a), _tables(split, a.dtype) if _few(split) else None)
     halves = _halves(split, a, own)
     tables = _tables(split, a.dtype) if _few(split) else None
     if split.mixed and not any(loops):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
+from qgen.circuits.engine import EXACT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.program import Turns
 from qgen.types import Array
@@ -62,8 +62,13 @@ def _places(stage: Turns, window: Window) -> list[int]:
     return [stage.qubits[k] - window.first for k in window.members]
 
 
-def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool) -> Prepared:
-    """Block matrices as of `_blocks`, or the rotations [..loops.., slots, 2, 2] to build them from in each turn.
+def entries(stage: Turns, turns: int, n: int, own: bool) -> int:
+    """How many numbers are kept if the blocks of so many turns of the loops are made at once."""
+    return 0 if own else turns * sum(4**window.size for window in windows(stage.qubits, n))
+
+
+def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: bool) -> Prepared:
+    """Block matrices as of `_blocks`; unless `ready`, the rotations [..loops.., slots, 2, 2] to build them from later.
 
     Where every example has its own angles: cosines and sines [..loops.., slots, 2, B].
     """
@@ -76,14 +81,11 @@ def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool) -> Prepare
         small = jnp.stack([jnp.stack([c, -s * signs], -1), jnp.stack([s, c * signs], -1)], -2)
         # XLA would fuse the sines into every product and compute them again for every entry.
         small = jax.lax.optimization_barrier(small)
-    else:  # fixed blocks are constants, which need no code
+    else:  # fixed rotations are constants, which need no code
         half = np.array([slot.const for slot in stage.slots], t.dtype) / 2
         c, s = np.cos(half), np.sin(half)
         small = np.stack([np.stack([c, -s * signs], -1), np.stack([s, c * signs], -1)], -2)
-    entries = math.prod(t.shape[:-1]) * sum(4**window.size for window in windows(stage.qubits, n))
-    if t.ndim > 1 and entries > max(READY_LIMIT, 2 ** (n + 2)):
-        return Prepared(small)
-    return Prepared(_blocks(stage, n, batched, small))
+    return Prepared(_blocks(stage, n, batched, small) if ready else small)
 
 
 def _blocks(stage: Turns, n: int, batched: bool, small: Any) -> tuple[Any, ...]:
@@ -114,8 +116,8 @@ def _block(rotations: Mapping[int, Any], size: int, lead: tuple[int, ...]) -> An
         factor = rotations.get(place, np.eye(2, dtype=dtype).reshape((1,) * len(lead) + (2, 2)))
         shape = tuple(2 if axis == place else 1 for axis in range(size))
         block = block * factor.reshape((*factor.shape[:-2], *shape, *shape))
-    block = block.reshape((*lead, 2**size, 2**size))
-    return block if isinstance(block, np.ndarray) else jax.lax.optimization_barrier(block)
+    # The barrier also keeps XLA from running a fixed layer on a fixed state at compile time, which takes seconds.
+    return jax.lax.optimization_barrier(jnp.asarray(block.reshape((*lead, 2**size, 2**size))))
 
 
 def _view(x: Array, window: Window, batched: bool) -> tuple[int, int, int]:

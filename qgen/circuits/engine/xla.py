@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import Prepared, derivatives, moves, phases, turns
+from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, moves, phases, turns
 from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
@@ -194,15 +195,22 @@ def _chunked(
 def _prepare(
     program: Program, numbers: Sequence[Array], loops: Sequence[Loops], batched: bool, own: Sequence[bool]
 ) -> list[Prepared]:
-    """Turns all numbers into matrices and phases, for all turns of the loops at once."""
-    takers = list(_takers(program.stages))
-    found = []
-    for stage, array, lead, mine in zip(takers, numbers, loops, own, strict=True):
+    """Turns all numbers into matrices and phases: for all turns of the loops at once, the smallest stages first, where
+    all of them together take little memory, and else in each turn."""
+    n, kept, found = program.n_qubits, 0, {}
+    stages = list(_takers(program.stages))
+    turned = [math.prod(a.shape[: sum(lead)]) if any(lead) else 0 for a, lead in zip(numbers, loops, strict=True)]
+    kinds: list[Any] = [turns if isinstance(stage, Turns) else phases for stage in stages]
+    sizes = [kind.entries(*given) for kind, *given in zip(kinds, stages, turned, [n] * len(stages), own, strict=True)]
+    for k in sorted(range(len(stages)), key=sizes.__getitem__):
+        kept += sizes[k]
+        ready = not any(loops[k]) or kept <= max(READY_LIMIT, 2 ** (n + 1))
+        stage = stages[k]
         if isinstance(stage, Turns):
-            found.append(turns.prepare(stage, array, program.n_qubits, batched, mine))
+            found[k] = turns.prepare(stage, numbers[k], n, batched, own[k], ready)
         else:
-            found.append(phases.prepare(stage, array, program.n_qubits, mine, lead))
-    return found
+            found[k] = phases.prepare(stage, numbers[k], n, own[k], loops[k], ready)
+    return [found[k] for k in range(len(stages))]
 
 
 def _takers(stages: Sequence[Stage]) -> Iterator[Turns | Phases]:
