@@ -132,6 +132,26 @@ def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
     np.testing.assert_allclose(np.asarray(nested).reshape(-1), np.asarray(values)[:18], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [3, 7])
+def test_gradients_of_a_layer_that_flips_some_qubits(n):
+    """Of one example, whose layer runs in blocks of unequal size from 6 qubits on, and of a batch with own angles."""
+    ops = [qc.gate("rx", q, qc.Angle(q)) for q in range(n)]
+    ops += [qc.gate("h", q) for q in range(1, n, 2)]
+    ops += [qc.gate("ry", q, qc.Angle(n + q)) for q in range(n)]
+    ops += [qc.gate("cx", (q, q + 1)) for q in range(n - 1)]
+    ops += [qc.gate("rx", q, qc.Angle(2 * n + q)) for q in range(n)]
+    circuit, observable = qc.Circuit(n, tuple(ops)), qc.observables.z_sum(n)
+    rng = np.random.default_rng(10)
+    rows, direction = rng.uniform(-2, 2, (2, circuit.n_params)), rng.normal(size=circuit.n_params)
+    with jax.enable_x64(True):
+        gradient = jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla"))
+        one = jax.jit(gradient)(jnp.asarray(rows[0]))
+        both = jax.jit(jax.vmap(gradient))(jnp.asarray(rows))
+    slopes = [oracle.slope(lambda p: oracle.value(circuit, p, observable), row, direction) for row in rows]
+    np.testing.assert_allclose(np.asarray(one) @ direction, slopes[0], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.asarray(both) @ direction, slopes, rtol=0, atol=1e-7)
+
+
 def test_second_order_and_forward_mode_by_autodiff():
     circuit = qc.ansatz.hardware_efficient(2, 2)
     params = np.linspace(-1, 1.5, circuit.n_params)
@@ -161,6 +181,26 @@ def test_memory_of_a_gradient_does_not_grow_with_depth():
     assert deep < shallow + 36 * per_layer * 2
     # Where tables are small beside the state: 8 state vectors of two float32 per amplitude, at any depth.
     assert max(temporary(4, 14), temporary(40, 14)) <= 8 * 2**14 * 8
+
+
+@pytest.mark.parametrize("layers", [4, 40])
+def test_memory_of_a_gradient_of_qaoa(layers, n=14):
+    """8 state vectors: neither a table for the cost's phases nor the phases of all layers count for more."""
+    edges = [(q, (q + 1) % n) for q in range(n)] + [(q, q + n // 2) for q in range(n // 2)]
+    cost = qc.Observable([((a, "Z"), (b, "Z")) for a, b in edges], np.linspace(0.5, 1.5, len(edges)))
+    circuit = qc.ansatz.qaoa(cost, layers)
+    step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, cost, engine="xla")))
+    analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes <= 8 * 2**n * 8
+
+
+@pytest.mark.parametrize("layers", [4, 40])
+def test_memory_of_controlled_rotations_does_not_grow_with_depth(layers, n=14):
+    """Twelve state vectors at any depth, of which the phases of all layers' many stages share two."""
+    circuit, observable = qc.ansatz.ansatz14(n, layers), qc.observables.z_sum(n)
+    step = jax.jit(jax.grad(lambda p: qc.expectation(circuit, p, observable, engine="xla")))
+    analysis = step.lower(jnp.ones(circuit.n_params)).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes <= 12 * 2**n * 8
 
 
 def test_a_state_that_is_given_gets_a_gradient():

@@ -17,8 +17,8 @@ from qgen.types import Array
 EXACT = jax.lax.Precision.HIGHEST
 
 READY_LIMIT = 1 << 16
-"""Matrices and phases of all turns of the loops are made at once up to this many entries, or two states, and above it
-in each turn: their memory would grow with depth."""
+"""Matrices and phases of all turns of the loops are made at once where all stages' together have at most so many
+entries, or one state's, and else in each turn: their memory would grow with depth."""
 
 
 class Prepared(NamedTuple):

@@ -1,14 +1,13 @@
 """How XLA runs diagonal layers: phases tabulated over the whole register, or over its two halves."""
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
+from qgen.circuits.engine import EXACT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.observables import parities
 from qgen.circuits.program import Loops, Phases
@@ -136,16 +135,22 @@ def _tabulates(stage: Phases, n: int) -> bool:
     return entries <= TABLE_LIMIT or (entries <= MIXED_TABLE_LIMIT and len(_split(stage, n).mixed) > 2)
 
 
-def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops) -> Prepared:
-    """Cosines and sines over the register or over its halves; the angles, where those of all turns take much memory."""
+def entries(stage: Phases, turns: int, n: int, own: bool) -> int:
+    """How many numbers are kept if the phases of so many turns of the loops are made at once."""
+    if _tabulates(stage, n) and not own:
+        return 2 * turns * 2**n
+    split = _split(stage, n)
+    return 2 * turns * (2 ** (n - n // 2) + 2 ** (n // 2)) + (len(split.mixed) * 2**n if _few(split) else 0)
+
+
+def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops, ready: bool) -> Prepared:
+    """Cosines and sines over the register or over its halves; unless `ready`, the angles to make them from later."""
+    if not ready:
+        return Prepared((None, None, a), None)
     if _tabulates(stage, n) and not (own and any(loops)):
         theta = _times_numbers(_table(stage, n), a, own)
         return Prepared(cos_sin(theta))
     split = _split(stage, n)
-    lead = a.shape[:-2] if own else a.shape[:-1]
-    entries = 2 * math.prod(lead) * (2 ** (n - n // 2) + 2 ** (n // 2))
-    if lead and entries > max(READY_LIMIT, 2 ** (n + 2)):
-        return Prepared((None, None, a), _tables(split, a.dtype) if _few(split) else None)
     halves = _halves(split, a, own)
     tables = _tables(split, a.dtype) if _few(split) else None
     if split.mixed and not any(loops):
@@ -170,27 +175,31 @@ def _mixed(split: Split, a: Array, tables: Array | None, batched: bool) -> Array
     return jnp.matmul(left * terms[None, :], right.T, precision=EXACT)
 
 
-def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
-    """Multiplies by the phases or their conjugates; `own` says that every example has phases of its own."""
+def _factors(stage: Phases, prepared: Prepared, n: int, own: bool) -> tuple[Array, Array]:
+    """Cosines and sines that broadcast over [high, low]; every example's own: [high, low, B]."""
     high, low = 2 ** (n - n // 2), 2 ** (n // 2)
     if _is_flat(prepared):
-        factors = [tuple(v.reshape((high, low, *v.shape[1:])) for v in prepared.moving)]
-    else:
-        split = _split(stage, n)
-        halves, full, a = prepared.moving
-        halves = _halves(split, a, own) if halves is None and a is not None else halves
-        factors: list[Any] = []
-        if halves is not None:
-            factors = _unpack(split, settle(halves) if own or n >= SETTLE_FROM else halves, high, low)
-        if a is not None and split.mixed:
-            theta = _mixed(split, a, prepared.still, own)
-            full = tuple(settle(v) for v in cos_sin(theta))
-        if full is not None:
-            factors.append(tuple(v.reshape((high, low, *v.shape[2:])) for v in full))
+        c, s = (v.reshape((high, low, *v.shape[1:])) for v in prepared.moving)
+        return c, s
+    split = _split(stage, n)
+    halves, full, a = prepared.moving
+    halves = _halves(split, a, own) if halves is None and a is not None else halves
+    factors: list[Any] = []
+    if halves is not None:
+        factors = _unpack(split, settle(halves) if own or n >= SETTLE_FROM else halves, high, low)
+    if a is not None and split.mixed:
+        theta = _mixed(split, a, prepared.still, own)
+        full = tuple(settle(v) for v in cos_sin(theta))
+    if full is not None:
+        factors.append(tuple(v.reshape((high, low, *v.shape[2:])) for v in full))
     c, s = factors[0]
     for c2, s2 in factors[1:]:
         c, s = c * c2 - s * s2, c * s2 + s * c2
-    s = -s if inverse else s
+    return c, s
+
+
+def _multiply(c: Array, s: Array, x: Array, n: int, batched: bool, own: bool) -> Array:
+    high, low = 2 ** (n - n // 2), 2 ** (n // 2)
     y = x.reshape((high, low, 2, -1) if batched else (2, high, low))
     if batched:
         c, s = (v if own else v[:, :, None] for v in (c, s))
@@ -202,9 +211,22 @@ def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own:
     return (found if batched else settle(found)).reshape(x.shape)
 
 
-def gradient(
-    stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, batched: bool, summed: bool = False
-) -> Array:
+def run(stage: Phases, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
+    """Multiplies by the phases or their conjugates; `own` says that every example has phases of its own."""
+    c, s = _factors(stage, prepared, n, own)
+    return _multiply(c, -s if inverse else s, x, n, batched, own)
+
+
+def undo(
+    stage: Phases, prepared: Prepared, psi: Array, lam: Array, n: int, batched: bool, own: bool, summed: bool
+) -> tuple[Array, Array, Array]:
+    """Multiplies both states by the conjugate phases, which are made once for both; also the derivatives."""
+    grads = _gradient(stage, prepared, lam, psi, n, batched, summed)
+    c, s = _factors(stage, prepared, n, own)
+    return _multiply(c, -s, psi, n, batched, own), _multiply(c, -s, lam, n, batched, own), grads
+
+
+def _gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int, batched: bool, summed: bool) -> Array:
     """Derivatives with respect to the sources, from both states after (or before) the stage: [slots] or [slots, B].
 
     With `summed` those of a batch are summed, [slots].
@@ -235,9 +257,9 @@ def gradient(
         # One product gives the sums with the low table and, by the ones, those over the low half: XLA's are slow.
         table = jnp.asarray(np.concatenate([split.low, np.ones((low, 1))], 1), dtype)
         sums = jnp.matmul(g, table, precision=EXACT)
-        total = total + sums[:, :-1].sum(0)
-        if split.high is not None:
-            total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), sums[:, -1], precision=EXACT)
+        above = [np.ones((1, high))] if split.high is None else [np.ones((1, high)), split.high.T]
+        sums = jnp.matmul(jnp.asarray(np.concatenate(above), dtype), sums, precision=EXACT)
+        total = sums[0, :-1] if split.high is None else sums[0, :-1] + sums[1:, -1]
     elif split.high is not None:
         total = total + jnp.matmul(jnp.asarray(split.high.T, dtype), g.sum(1), precision=EXACT)
     if not split.mixed:

@@ -1,14 +1,16 @@
 """How XLA runs layers of real rotations: blocks of the layer as matrices, or one qubit after the other for a batch."""
 
 import functools
+import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qgen.circuits.engine import EXACT, READY_LIMIT, Prepared, settle
+from qgen.circuits.engine import EXACT, Prepared, settle
 from qgen.circuits.engine.trigonometry import cos_sin
 from qgen.circuits.program import Turns
 from qgen.types import Array
@@ -48,47 +50,74 @@ def windows(qubits: tuple[int, ...], n: int) -> tuple[Window, ...]:
     return tuple(found)
 
 
-@functools.lru_cache(maxsize=1024)
-def _generators(stage: Turns, window: Window) -> np.ndarray:
-    """For each member, half the real generator of its rotation within the window, [members, 4**size]."""
-    rows = []
-    for k in window.members:
-        place = stage.qubits[k] - window.first
-        turn = np.array([[0.0, -0.5], [0.5, 0.0]])
-        rows.append(np.kron(np.kron(np.eye(2**place), turn), np.eye(2 ** (window.size - place - 1))).reshape(-1))
+def _generators(members: Sequence[int], size: int) -> np.ndarray:
+    """For each member, its place in a window, half the real generator of its rotation there, [members, 4**size]."""
+    turn = np.array([[0.0, -0.5], [0.5, 0.0]])
+    rows = [np.kron(np.kron(np.eye(2**place), turn), np.eye(2 ** (size - place - 1))).reshape(-1) for place in members]
     return np.stack(rows)
 
 
-def prepare(stage: Turns, t: Array, n: int, own: bool) -> Prepared:
-    """Block matrices [..loops.., K, K], or the rotations [..loops.., slots, 2, 2] to build them from in each turn.
+def _places(stage: Turns, window: Window) -> list[int]:
+    """Where a window's members lie in it."""
+    return [stage.qubits[k] - window.first for k in window.members]
 
-    Where every example has its own angles: cosines and sines [..loops.., 2, slots, B].
+
+def entries(stage: Turns, turns: int, n: int, own: bool) -> int:
+    """How many numbers are kept if the blocks of so many turns of the loops are made at once."""
+    return 0 if own else turns * sum(4**window.size for window in windows(stage.qubits, n))
+
+
+def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: bool) -> Prepared:
+    """Block matrices as of `_blocks`; unless `ready`, the rotations [..loops.., slots, 2, 2] to build them from later.
+
+    Where every example has its own angles: cosines and sines [..loops.., slots, 2, B].
     """
-    c, s = cos_sin(t / 2)
     if own:
-        return Prepared(jnp.stack([c, s], -3))
-    signs = jnp.asarray([-1.0 if flip else 1.0 for flip in stage.flips], t.dtype).reshape((1,) * (t.ndim - 1) + (-1,))
-    small = jnp.stack([jnp.stack([c, -s * signs], -1), jnp.stack([s, c * signs], -1)], -2)
-    # XLA would fuse the sines into every product and compute them again for every entry.
-    small = jax.lax.optimization_barrier(small)
+        return Prepared(jnp.stack(cos_sin(t / 2), -2))
+    signs = np.where(stage.flips, -1.0, 1.0).astype(t.dtype)
+    if any(slot.terms for slot in stage.slots):
+        c, s = cos_sin(t / 2)
+        signs = jnp.asarray(signs).reshape((1,) * (t.ndim - 1) + (-1,))
+        small = jnp.stack([jnp.stack([c, -s * signs], -1), jnp.stack([s, c * signs], -1)], -2)
+        # XLA would fuse the sines into every product and compute them again for every entry.
+        small = jax.lax.optimization_barrier(small)
+    else:  # fixed rotations are constants, which need no code
+        half = np.array([slot.const for slot in stage.slots], t.dtype) / 2
+        c, s = np.cos(half), np.sin(half)
+        small = np.stack([np.stack([c, -s * signs], -1), np.stack([s, c * signs], -1)], -2)
+    return Prepared(_blocks(stage, n, batched, small) if ready else small)
+
+
+def _blocks(stage: Turns, n: int, batched: bool, small: Any) -> tuple[Any, ...]:
+    """The Kronecker products of all windows' rotations: [..loops.., K, K] for each window.
+
+    Where products pass the axes round, windows of one size are stacked: [..loops.., windows, K, K] for each size.
+    """
     tiles = windows(stage.qubits, n)
-    entries = math.prod(t.shape[:-1]) * sum(4**window.size for window in tiles)
-    if t.ndim > 1 and entries > max(READY_LIMIT, 2 ** (n + 2)):
-        return Prepared(small)
-    return Prepared(tuple(_block(stage, window, small) for window in tiles))
-
-
-def _block(stage: Turns, window: Window, small: Array) -> Array:
-    """The Kronecker product of a window's rotations, as one product of broadcast factors: XLA makes one loop of it."""
     lead = small.shape[:-3]
-    inside = {stage.qubits[k] - window.first: small[..., k, :, :] for k in window.members}
-    block = jnp.ones((1,) * (len(lead) + 2 * window.size), small.dtype)
-    for place in range(window.size):
-        factor = inside.get(place, jnp.eye(2, dtype=small.dtype).reshape((1,) * len(lead) + (2, 2)))
-        shape = tuple(2 if axis == place else 1 for axis in range(window.size))
+    if not _rotates(stage, n, batched):
+        return tuple(
+            _block(dict(zip(_places(stage, w), (small[..., k, :, :] for k in w.members), strict=True)), w.size, lead)
+            for w in tiles
+        )
+    found = []
+    for size, group in itertools.groupby(tiles, lambda w: w.size):
+        members = [k for window in group for k in window.members]
+        rows = small[..., members[0] : members[-1] + 1, :, :].reshape(*lead, -1, size, 2, 2)
+        found.append(_block({k: rows[..., k, :, :] for k in range(size)}, size, rows.shape[:-3]))
+    return tuple(found)
+
+
+def _block(rotations: Mapping[int, Any], size: int, lead: tuple[int, ...]) -> Any:
+    """The Kronecker product of rotations at some places, as one product of broadcast factors: XLA makes it one loop."""
+    dtype = next(iter(rotations.values())).dtype
+    block = np.ones((1,) * (len(lead) + 2 * size), dtype)
+    for place in range(size):
+        factor = rotations.get(place, np.eye(2, dtype=dtype).reshape((1,) * len(lead) + (2, 2)))
+        shape = tuple(2 if axis == place else 1 for axis in range(size))
         block = block * factor.reshape((*factor.shape[:-2], *shape, *shape))
-    size = 2**window.size
-    return jax.lax.optimization_barrier(block.reshape((*lead, size, size)))
+    # The barrier also keeps XLA from running a fixed layer on a fixed state at compile time, which takes seconds.
+    return jax.lax.optimization_barrier(jnp.asarray(block.reshape((*lead, 2**size, 2**size))))
 
 
 def _view(x: Array, window: Window, batched: bool) -> tuple[int, int, int]:
@@ -121,24 +150,62 @@ def _overlap(lam: Array, psi: Array, window: Window, batched: bool) -> Array:
     return jax.lax.dot_general(lam, psi, numbers, precision=EXACT).sum(0)
 
 
-def _rotates(tiles: tuple[Window, ...], n: int, batched: bool) -> bool:
-    """Whether products pass the axes round, without a batch: the blocks tile a register that the caches hold."""
-    return n <= ROTATE_LIMIT and not batched and len(tiles) > 1 and sum(w.size for w in tiles) == n
+def _rotates(stage: Turns, n: int, batched: bool) -> bool:
+    """Whether products pass the axes round, without a batch: all qubits of a register that the caches hold turn."""
+    return BLOCK < n <= ROTATE_LIMIT and not batched and len(stage.qubits) == n
+
+
+def _rotate(block: Array, y: Array, inverse: bool) -> Array:
+    """One block, or its transpose, on the last qubits, which become the first."""
+    numbers = (((0 if inverse else 1,), (1,)), ((), ()))
+    return jax.lax.dot_general(block, y.reshape(-1, block.shape[0]), numbers, precision=EXACT).reshape(y.shape)
+
+
+def _all_lanes(x: Array, numbers: Array, stage: Turns, inverse: bool) -> Array:
+    """Every example's own rotations of all qubits: a loop, whose code does not grow with the register.
+
+    Two turns at a time let the state pass to another place and back, so that the loop need not copy it.
+    """
+
+    def turn(x: Array, given: Any) -> tuple[Array, None]:
+        return _turn_first(x, settle(given[0]), given[1], inverse), None
+
+    return jax.lax.scan(turn, x, (numbers, _signs(stage, x.dtype)), unroll=2)[0]
+
+
+def _signs(stage: Turns, dtype: Any) -> Any:
+    """The flips as a sign per qubit; None where there is no flip."""
+    return jnp.asarray(np.where(stage.flips, -1.0, 1.0), dtype) if any(stage.flips) else None
+
+
+def _turn_first(x: Array, numbers: Array, sign: Any, inverse: bool) -> Array:
+    """Every example's own rotation of the first qubit, which becomes the last: one sweep through the memory."""
+    cos, sin = numbers.reshape(2, 1, 1, -1)
+    a, b = x.reshape(2, -1, *x.shape[1:])
+    if inverse:
+        pair = [cos * a + sin * b, cos * b - sin * a]
+        pair = pair if sign is None else [pair[0], pair[1] * sign]
+    else:
+        b = b if sign is None else b * sign
+        pair = [cos * a - sin * b, sin * a + cos * b]
+    # Without the barrier XLA fuses the rotations and computes each amplitude from 2**qubits others.
+    return jax.lax.optimization_barrier(jnp.stack(pair, 1).reshape(x.shape))
 
 
 def _lanes(x: Array, numbers: Array, stage: Turns, inverse: bool) -> Array:
-    """Every example's own rotations, one qubit after the other; the loops run over the batch."""
+    """Every example's own rotations of a few qubits, one after the other; the loops run over the batch."""
+    numbers = settle(numbers)
     for k, q in enumerate(stage.qubits):
         y = x.reshape(2**q, 2, -1, x.shape[-1])
         a, b = y[:, 0], y[:, 1]
-        cos, sin = (v[k].reshape(1, 1, -1) for v in numbers)
+        cos, sin = numbers[k].reshape(2, 1, 1, -1)
         if stage.flips[k]:
             pair = [cos * a + sin * b, sin * a - cos * b]
         elif inverse:
             pair = [cos * a + sin * b, cos * b - sin * a]
         else:
             pair = [cos * a - sin * b, sin * a + cos * b]
-        # Without the barrier XLA fuses the rotations and computes each amplitude from 2**qubits others.
+        # The same barrier as in `_turn_first`.
         x = jax.lax.optimization_barrier(jnp.stack(pair, 1).reshape(x.shape))
     return x
 
@@ -146,20 +213,66 @@ def _lanes(x: Array, numbers: Array, stage: Turns, inverse: bool) -> Array:
 def run(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
     """Applies a real layer or its inverse; `own` says that every example has angles of its own."""
     if own:
-        return _lanes(x, settle(prepared.moving), stage, inverse)
-    tiles = windows(stage.qubits, n)
-    ready = isinstance(prepared.moving, tuple)
-    blocks = prepared.moving if ready else [_block(stage, window, prepared.moving) for window in tiles]
-    pairs = list(zip(tiles, blocks, strict=True))
-    if not _rotates(tiles, n, batched):
-        for window, block in pairs:
-            x = _multiply(x, block, window, batched, inverse)
-        return x
-    y, side = x, 0 if inverse else 1
-    for window, block in reversed(pairs):
-        numbers = (((side,), (1,)), ((), ()))
-        y = jax.lax.dot_general(block, y.reshape(-1, 2**window.size), numbers, precision=EXACT)
-    return y.reshape(-1, 2).T
+        return (_all_lanes if len(stage.qubits) == n else _lanes)(x, prepared.moving, stage, inverse)
+    blocks = _ready(stage, prepared, n, batched)
+    if _rotates(stage, n, batched):
+        y = x
+        for group in reversed(blocks):
+            # Two turns at a time: the state passes to another place and back, and the loop need not copy it.
+            turn = lambda y, block: (_rotate(block, y, inverse), None)  # noqa: E731
+            y, _ = jax.lax.scan(turn, y, group, reverse=True, unroll=2)
+        return y.reshape(-1, 2).T
+    for window, block in zip(windows(stage.qubits, n), blocks, strict=True):
+        x = _multiply(x, block, window, batched, inverse)
+    return x
+
+
+def _ready(stage: Turns, prepared: Prepared, n: int, batched: bool) -> tuple[Any, ...]:
+    """The blocks, made now where they were not made for all turns of the loops at once."""
+    moving = prepared.moving
+    return moving if isinstance(moving, tuple) else _blocks(stage, n, batched, moving)
+
+
+def undo(
+    stage: Turns, prepared: Prepared, psi: Array, lam: Array, n: int, batched: bool, own: bool, summed: bool
+) -> tuple[Array, Array, Array]:
+    """Undoes a real layer on both states; also the derivatives as of `_gradient`."""
+    if own and len(stage.qubits) == n:
+        return _undo_lanes(stage, prepared.moving, psi, lam)
+    if _rotates(stage, n, batched) and n > PAIR_LIMIT:
+        return _undo_blocks(stage, _ready(stage, prepared, n, batched), psi, lam)
+    grads = _gradient(stage, lam, psi, n, batched, summed)
+    psi, lam = (run(stage, prepared, v, n, batched, own, True) for v in (psi, lam))
+    return psi, lam, grads
+
+
+def _undo_lanes(stage: Turns, numbers: Array, psi: Array, lam: Array) -> tuple[Array, Array, Array]:
+    def turn(both: tuple[Array, Array], given: Any) -> Any:
+        rotation, sign = settle(given[0]), given[1]
+        row = _row(*(v.reshape(1, 2, -1, v.shape[-1]) for v in reversed(both)))
+        psi, lam = (_turn_first(v, rotation, sign, True) for v in both)
+        return (psi, lam), row[0]
+
+    (psi, lam), grads = jax.lax.scan(turn, (psi, lam), (numbers, _signs(stage, psi.dtype)), unroll=2)
+    return psi, lam, grads
+
+
+def _undo_blocks(stage: Turns, blocks: tuple[Any, ...], psi: Array, lam: Array) -> tuple[Array, Array, Array]:
+    def turn(both: tuple[Array, Array], block: Array) -> Any:
+        # Derivatives from the states before the layer, where a flip changes their sign: from those after it, the loop
+        # would have to keep these.
+        psi, lam = (_rotate(block, v, True) for v in both)
+        right, left = (v.reshape(block.shape[0], -1) for v in (psi, lam))
+        return (psi, lam), jnp.matmul(left, right.T, precision=EXACT)
+
+    parts = []
+    for group in reversed(blocks):
+        (psi, lam), overlaps = jax.lax.scan(turn, (psi, lam), group, reverse=True, unroll=2)
+        size = int(math.log2(group.shape[-1]))
+        table = jnp.asarray(_generators(range(size), size).T, psi.dtype)
+        parts.append(jnp.matmul(overlaps.reshape(-1, table.shape[0]), table, precision=EXACT).reshape(-1))
+    signs = jnp.asarray(np.where(stage.flips, -1.0, 1.0), psi.dtype)
+    return psi.reshape(-1, 2).T, lam.reshape(-1, 2).T, jnp.concatenate(parts[::-1]) * signs
 
 
 def _pairs(stage: Turns, lam: Array, psi: Array, n: int) -> Array:
@@ -172,24 +285,27 @@ def _pairs(stage: Turns, lam: Array, psi: Array, n: int) -> Array:
     return jnp.sum(moved.reshape(2, *signs.shape) * lam[:, None] * signs[None], (0, 2))
 
 
-def gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool, summed: bool = False) -> Array:
+def _row(left: Array, right: Array) -> Array:
+    """Every example's derivative of one rotation, from both states as [.., 2, .., B]: [1, B]."""
+    product = left[:, 1] * right[:, 0] - left[:, 0] * right[:, 1]
+    # A product with ones: XLA's own sum over the slow axes does not run along the batch.
+    product = jax.lax.optimization_barrier(product.reshape(-1, product.shape[-1]))
+    return jnp.matmul(jnp.full((1, product.shape[0]), 0.5, product.dtype), product, precision=EXACT)
+
+
+def _gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool, summed: bool) -> Array:
     """Derivatives with respect to the angles, from both states after the layer: [slots] or [slots, B].
 
     With `summed` those of a batch are summed, [slots].
     """
     if batched and not summed:
-        rows = []
-        for q in stage.qubits:
-            left, right = (v.reshape(2**q, 2, -1, v.shape[-1]) for v in (lam, psi))
-            product = left[:, 1] * right[:, 0] - left[:, 0] * right[:, 1]
-            # A product with ones: XLA's own sum over the slow axes does not run along the batch.
-            product = jax.lax.optimization_barrier(product.reshape(-1, psi.shape[-1]))
-            rows.append(jnp.matmul(jnp.full((1, product.shape[0]), 0.5, product.dtype), product, precision=EXACT))
-        return jnp.concatenate(rows, 0)
+        pairs = ((v.reshape(2**q, 2, -1, v.shape[-1]) for v in (lam, psi)) for q in stage.qubits)
+        return jnp.concatenate([_row(*pair) for pair in pairs], 0)
     if n <= PAIR_LIMIT and not batched:
         return _pairs(stage, lam, psi, n)
     parts = []
     for window in windows(stage.qubits, n):
         overlap = _overlap(lam, psi, window, batched).reshape(-1)
-        parts.append(jnp.matmul(jnp.asarray(_generators(stage, window), overlap.dtype), overlap, precision=EXACT))
+        table = jnp.asarray(_generators(_places(stage, window), window.size), overlap.dtype)
+        parts.append(jnp.matmul(table, overlap, precision=EXACT))
     return jnp.concatenate(parts)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import Prepared, derivatives, moves, phases, turns
+from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, moves, phases, turns
 from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
 from qgen.types import Array
@@ -78,7 +79,7 @@ class _Run:
 
 def _single(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ...], state: Array) -> Array:
     none = (False,) * len(loops)
-    prepared = _prepare(program, numbers, loops, none)
+    prepared = _prepare(program, numbers, loops, False, none)
     return _forward(program.stages, prepared, loops, state, program.n_qubits, False, none)
 
 
@@ -94,12 +95,13 @@ def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
     def _(size: int, batched: Any, numbers: tuple[Array, ...], state: Array) -> Any:
         own = tuple(batched[0])
 
-        def chunk(given: tuple[Array, ...], x: Array) -> Array:
-            prepared = _prepare(program, _last(given, own), loops, own)
-            return _turned(_forward(program.stages, prepared, loops, _turned(x), n, True, own))
+        def chunk(lanes: int, given: tuple[Array, ...], *parts: Array) -> Array:
+            prepared = _prepare(program, _last(given, own), loops, True, own)
+            # A shared state is spread over each chunk on its own, not over the whole batch's memory.
+            x = _turned(parts[0]) if parts else jnp.broadcast_to(state.T[:, :, None], (2**n, 2, lanes))
+            return _turned(_forward(program.stages, prepared, loops, x, n, True, own))
 
-        state = state if batched[1] else jnp.broadcast_to(state, (size, *state.shape))
-        return _chunked(chunk, size, n, numbers, own, (state,)), True
+        return _chunked(chunk, size, n, state.dtype, numbers, own, (state,) if batched[1] else ()), True
 
     return run
 
@@ -112,7 +114,7 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
     @custom_vmap
     def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         none = (False,) * len(loops)
-        prepared = _prepare(program, numbers, loops, none)
+        prepared = _prepare(program, numbers, loops, False, none)
         back = _Back(n, False, none, none)
         (_, lam), grads = back.stages(program.stages, prepared, numbers, loops, (psi, lam))
         return tuple(grads), lam
@@ -122,9 +124,9 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
         own = tuple(batched[0])
         summed = tuple(a and not b for a, b in zip(shared, own, strict=False))
 
-        def chunk(given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
+        def chunk(_lanes: int, given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
             arrays = _last(given, own)
-            prepared = _prepare(program, arrays, loops, own)
+            prepared = _prepare(program, arrays, loops, True, own)
             both = (_turned(psi), _turned(lam))
             (_, lam), grads = _Back(n, True, own, summed).stages(program.stages, prepared, arrays, loops, both)
             grads = tuple(g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
@@ -133,7 +135,7 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
         psi = psi if batched[1] else jnp.broadcast_to(psi, (size, *psi.shape))
         lam = lam if batched[2] else jnp.broadcast_to(lam, (size, *lam.shape))
         sums = (summed, shared[-1])
-        result = _chunked(chunk, size, n, numbers, own, (psi, lam), sums)
+        result = _chunked(chunk, size, n, psi.dtype, numbers, own, (psi, lam), sums)
         return result, jax.tree.map(lambda total: not total, sums)
 
     return run
@@ -150,16 +152,24 @@ def _last(numbers: Sequence[Array], own: Sequence[bool]) -> tuple[Array, ...]:
 
 
 def _chunked(
-    run: Any, size: int, n: int, numbers: Sequence[Array], own: Sequence[bool], states: Any, sums: Any = False
+    run: Any,
+    size: int,
+    n: int,
+    dtype: Any,
+    numbers: Sequence[Array],
+    own: Sequence[bool],
+    states: Sequence[Array],
+    sums: Any = False,
 ) -> Any:
     """Runs a batch in equal chunks of at most about CHUNK_BYTES; the last is filled up with zeros.
 
-    `sums` says which results are sums over the batch; without, none is.
+    `run` gets the length of its chunk, then its part of the numbers and of the states. `sums` says which results are
+    sums over the batch; without, none is.
     """
-    each = 2 ** (n + 1) * states[0].dtype.itemsize
+    each = 2 ** (n + 1) * dtype.itemsize
     most = max(8, CHUNK_BYTES // each)
     if size * each <= CHUNK_FROM or size < 2 * most:
-        return run(tuple(numbers), *states)
+        return run(size, tuple(numbers), *states)
     count = -(-size // most)
     chunk = -(-size // count)
 
@@ -172,7 +182,7 @@ def _chunked(
         given, parts = xs
         arriving = iter(given)
         merged = tuple(next(arriving) if flag else a for a, flag in zip(numbers, own, strict=True))
-        return None, run(merged, *parts)
+        return None, run(chunk, merged, *parts)
 
     def join(y: Array, total: bool) -> Array:
         return jnp.sum(y, 0) if total else y.reshape(count * chunk, *y.shape[2:])[:size]
@@ -182,16 +192,25 @@ def _chunked(
     return jax.tree.map(join, result, sums if sums else jax.tree.map(lambda _: False, result))
 
 
-def _prepare(program: Program, numbers: Sequence[Array], loops: Sequence[Loops], own: Sequence[bool]) -> list[Prepared]:
-    """Turns all numbers into matrices and phases, for all turns of the loops at once."""
-    takers = list(_takers(program.stages))
-    found = []
-    for stage, array, lead, mine in zip(takers, numbers, loops, own, strict=True):
+def _prepare(
+    program: Program, numbers: Sequence[Array], loops: Sequence[Loops], batched: bool, own: Sequence[bool]
+) -> list[Prepared]:
+    """Turns all numbers into matrices and phases: for all turns of the loops at once, the smallest stages first, where
+    all of them together take little memory, and else in each turn."""
+    n, kept, found = program.n_qubits, 0, {}
+    stages = list(_takers(program.stages))
+    turned = [math.prod(a.shape[: sum(lead)]) if any(lead) else 0 for a, lead in zip(numbers, loops, strict=True)]
+    kinds: list[Any] = [turns if isinstance(stage, Turns) else phases for stage in stages]
+    sizes = [kind.entries(*given) for kind, *given in zip(kinds, stages, turned, [n] * len(stages), own, strict=True)]
+    for k in sorted(range(len(stages)), key=sizes.__getitem__):
+        kept += sizes[k]
+        ready = not any(loops[k]) or kept <= max(READY_LIMIT, 2 ** (n + 1))
+        stage = stages[k]
         if isinstance(stage, Turns):
-            found.append(turns.prepare(stage, array, program.n_qubits, mine))
+            found[k] = turns.prepare(stage, numbers[k], n, batched, own[k], ready)
         else:
-            found.append(phases.prepare(stage, array, program.n_qubits, mine, lead))
-    return found
+            found[k] = phases.prepare(stage, numbers[k], n, own[k], loops[k], ready)
+    return [found[k] for k in range(len(stages))]
 
 
 def _takers(stages: Sequence[Stage]) -> Iterator[Turns | Phases]:
@@ -296,15 +315,15 @@ class _Back(NamedTuple):
                 grads.append(found)
             elif isinstance(stage, Turns | Phases):
                 (given,), (own,), (summed,) = prepared[here], self.own[here], self.summed[here]
-                run: Any = turns.run if isinstance(stage, Turns) else phases.run
-                if not any(slot.terms for slot in stage.slots):
-                    size = both[0].shape[-1:] if batched and not summed else ()
-                    grads.append([jnp.zeros((len(stage.slots), *size), both[0].dtype)])
-                elif isinstance(stage, Turns):
-                    grads.append([turns.gradient(stage, both[1], both[0], n, batched, summed)])
+                kind: Any = turns if isinstance(stage, Turns) else phases
+                if any(slot.terms for slot in stage.slots):
+                    psi, lam, found = kind.undo(stage, given, *both, n, batched, own, summed)
+                    both = (psi, lam)
                 else:
-                    grads.append([phases.gradient(stage, given, both[1], both[0], n, batched, summed)])
-                both = tuple(run(stage, given, v, n, batched, own, True) for v in both)
+                    both = tuple(kind.run(stage, given, v, n, batched, own, True) for v in both)
+                    size = both[0].shape[-1:] if batched and not summed else ()
+                    found = jnp.zeros((len(stage.slots), *size), both[0].dtype)
+                grads.append([found])
             else:
                 both = tuple(_plain(stage, v, n, batched, True) for v in both)
         return both, [g for group in reversed(grads) for g in group]
