@@ -9,9 +9,23 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import Prepared, derivatives, moves, phases, turns
+from qgen.circuits.engine import Prepared, derivatives, mirrors, moves, phases, turns
 from qgen.circuits.engine.derivatives import Arrays
-from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
+from qgen.circuits.program import (
+    Affine,
+    Dense,
+    Flip,
+    Loop,
+    Loops,
+    Mirror,
+    Phases,
+    Program,
+    Stage,
+    Table,
+    Taker,
+    Turns,
+    count_arrays,
+)
 from qgen.types import Array
 
 CHUNK_BYTES = 1 << 20
@@ -187,19 +201,26 @@ def _prepare(program: Program, numbers: Sequence[Array], loops: Sequence[Loops],
     takers = list(_takers(program.stages))
     found = []
     for stage, array, lead, mine in zip(takers, numbers, loops, own, strict=True):
-        if isinstance(stage, Turns):
+        if isinstance(stage, Mirror):
+            found.append(mirrors.prepare(array, mine))
+        elif isinstance(stage, Turns):
             found.append(turns.prepare(stage, array, program.n_qubits, mine))
         else:
             found.append(phases.prepare(stage, array, program.n_qubits, mine, lead))
     return found
 
 
-def _takers(stages: Sequence[Stage]) -> Iterator[Turns | Phases]:
+def _takers(stages: Sequence[Stage]) -> Iterator[Taker]:
     for stage in stages:
         if isinstance(stage, Loop):
             yield from _takers(stage.body)
-        elif isinstance(stage, Turns | Phases):
+        elif isinstance(stage, Taker):
             yield stage
+
+
+def _runner(stage: Taker) -> Any:
+    """What runs a stage that takes numbers."""
+    return {Turns: turns.run, Phases: phases.run, Mirror: mirrors.run}[type(stage)]
 
 
 def _forward(
@@ -218,10 +239,8 @@ def _forward(
         place += count
         if isinstance(stage, Loop):
             x = _loop(stage, prepared[here], loops[here], x, n, batched, own[here])
-        elif isinstance(stage, Turns):
-            x = turns.run(stage, prepared[here][0], x, n, batched, own[here][0])
-        elif isinstance(stage, Phases):
-            x = phases.run(stage, prepared[here][0], x, n, batched, own[here][0])
+        elif isinstance(stage, Taker):
+            x = _runner(stage)(stage, prepared[here][0], x, n, batched, own[here][0])
         else:
             x = _plain(stage, x, n, batched, False)
     return x
@@ -294,16 +313,17 @@ class _Back(NamedTuple):
                 inner = self._replace(own=self.own[here], summed=self.summed[here])
                 both, found = inner.loop(stage, prepared[here], numbers[here], loops[here], both)
                 grads.append(found)
-            elif isinstance(stage, Turns | Phases):
+            elif isinstance(stage, Taker):
                 (given,), (own,), (summed,) = prepared[here], self.own[here], self.summed[here]
-                run: Any = turns.run if isinstance(stage, Turns) else phases.run
+                run = _runner(stage)
                 if not any(slot.terms for slot in stage.slots):
                     size = both[0].shape[-1:] if batched and not summed else ()
                     grads.append([jnp.zeros((len(stage.slots), *size), both[0].dtype)])
-                elif isinstance(stage, Turns):
-                    grads.append([turns.gradient(stage, both[1], both[0], n, batched, summed)])
-                else:
+                elif isinstance(stage, Phases):
                     grads.append([phases.gradient(stage, given, both[1], both[0], n, batched, summed)])
+                else:
+                    slope: Any = turns.gradient if isinstance(stage, Turns) else mirrors.gradient
+                    grads.append([slope(stage, both[1], both[0], n, batched, summed)])
                 both = tuple(run(stage, given, v, n, batched, own, True) for v in both)
             else:
                 both = tuple(_plain(stage, v, n, batched, True) for v in both)
