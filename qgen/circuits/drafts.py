@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from qgen.circuits.program import Affine, Dense, Flip, Phases, Stage, Sum, Table, Turns
+from qgen.circuits.program import Affine, Dense, Flip, Mirror, Phases, Stage, Sum, Table, Turns
 
 DENSE_LIMIT = 10
 """The most wires of a dense matrix."""
@@ -102,6 +102,10 @@ class Drafts:
         else:
             stage = Flip(self.mask(controls), self.bit(target))
             self.drafts.append(Draft("flip", stage.target, stage.controls, stage))
+
+    def mirror(self, flip: int, sign: int, angle: Sum) -> None:
+        """exp(-i angle/2 P) of the Pauli word that flips and signs these bits."""
+        self.drafts.append(Draft("fixed", flip, sign, Mirror(flip, sign, (angle,))))
 
     def fixed(self, stage: Table | Dense) -> None:
         """A fixed diagonal or matrix."""

@@ -12,6 +12,9 @@ from qgen.circuits.gates import GATES
 from qgen.circuits.operation import Angle, Op, generator
 from qgen.circuits.program import ZERO, Dense, Sum, Table
 
+MIRROR_FROM = 3
+"""A rotation by a word that flips so many wires is a stage of its own; by fewer it joins the layers around it."""
+
 
 def add(drafts: Drafts, op: Op) -> None:
     """Adds one gate with its controls."""
@@ -90,6 +93,13 @@ def _unitary(drafts: Drafts, controls: Sequence[int], wires: Sequence[int], matr
 def _pauli(drafts: Drafts, word: str, controls: Sequence[int], wires: Sequence[int], angle: Sum) -> None:
     """Turns every letter to Z, rotates by the parity, turns back."""
     letters = [(w, letter) for w, letter in zip(wires, word, strict=True) if letter != "I"]
+    flipped = [w for w, letter in letters if letter != "Z"]
+    if len(letters) == 1:
+        _RULES[f"r{letters[0][1].lower()}"](drafts, controls, (letters[0][0],), angle)
+        return
+    if len(flipped) >= MIRROR_FROM and not controls and not any(index in drafts.data for index, _ in angle.terms):
+        _mirror(drafts, letters, flipped, angle)
+        return
     for wire, letter in letters:
         if letter == "Y":
             _gate_sdg(drafts, (), (wire,))
@@ -101,6 +111,17 @@ def _pauli(drafts: Drafts, word: str, controls: Sequence[int], wires: Sequence[i
             drafts.turn(wire, Sum(math.pi / 2), True)
         if letter == "Y":
             _gate_s(drafts, (), (wire,))
+
+
+def _mirror(drafts: Drafts, letters: Sequence[tuple[int, str]], flipped: Sequence[int], angle: Sum) -> None:
+    """One rotation; a word of X alone takes the same form D Y...Y D^-1 as RX does, because the two stand together."""
+    framed = all(letter == "X" for _, letter in letters)
+    signed = [w for w, letter in letters if letter != "X" or framed]
+    for wire in flipped if framed else ():
+        _gate_rz(drafts, (), (wire,), Sum(math.pi / 2))
+    drafts.mirror(drafts.mask(flipped), drafts.mask(signed), angle)
+    for wire in flipped if framed else ():
+        _gate_rz(drafts, (), (wire,), Sum(-math.pi / 2))
 
 
 def _gate_id(drafts: Drafts, controls: Sequence[int], wires: Sequence[int], angle: Sum = ZERO) -> None:

@@ -4,6 +4,7 @@
     Phases   exp(i sum_k a_k f_k(b)), each f_k a parity of bits times a product of bits
     Affine   b -> A b + s over GF(2): any network of X, CNOT and SWAP
     Flip     one bit flips where others are all 1 (Toffoli and wider)
+    Mirror   a rotation by a Pauli word that flips many bits: each amplitude against one other
     Table    a fixed diagonal on some wires
     Dense    a fixed matrix on some wires
     Loop     stages run several times
@@ -87,6 +88,15 @@ class Flip:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mirror:
+    """exp(-i t/2 P) of the Pauli word P|b> = i^|flip & sign| (-1)^|b & sign| |b XOR flip>; flip is not 0."""
+
+    flip: int
+    sign: int
+    slots: tuple[Sum]
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """A fixed diagonal on `wires`: complex128 entries as bytes."""
 
@@ -123,7 +133,10 @@ class Loop:
     backwards: bool
 
 
-Stage = Turns | Phases | Affine | Flip | Table | Dense | Loop
+Taker = Turns | Phases | Mirror
+"""Stages that take numbers."""
+
+Stage = Taker | Affine | Flip | Table | Dense | Loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +153,7 @@ Loops = tuple[bool, ...]
 
 def count_arrays(stages: Iterable[Stage]) -> int:
     """How many number arrays the stages take."""
-    return sum(count_arrays(s.body) if isinstance(s, Loop) else isinstance(s, Turns | Phases) for s in stages)
+    return sum(count_arrays(s.body) if isinstance(s, Loop) else isinstance(s, Taker) for s in stages)
 
 
 def trim(program: Program) -> Program:
@@ -169,7 +182,7 @@ def numbers(program: Program, pieces: Sequence[Array]) -> tuple[list[Array], tup
         pieces: the parameters, one-dimensional arrays laid end to end.
 
     Returns:
-        One array [..loops.., slots] per Turns and Phases stage in order of time, and which loops advance it.
+        One array [..loops.., slots] per stage that takes numbers, in order of time, and which loops advance it.
     """
     firsts = np.cumsum([0, *(piece.shape[0] for piece in pieces)])
     given = [_Piece(piece, int(first), ()) for piece, first in zip(pieces, firsts, strict=False)]
@@ -201,7 +214,7 @@ def _collect(
                 array = jnp.flip(array, -2) if stage.backwards else array
                 inner.append(_Piece(array, stage.shared, (*row.loops, True)))
             _collect(stage.body, inner, (*depth, stage.times), dtype, arrays, leads)
-        elif isinstance(stage, Turns | Phases):
+        elif isinstance(stage, Taker):
             array, loops = _evaluate(stage.slots, pieces, len(depth), dtype)
             arrays.append(array)
             leads.append(loops)

@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import program as programs
+from qgen.circuits import symmetry
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
@@ -121,6 +122,8 @@ def expectation(
         raise ValueError("Argument `observable` must hold at least one observable, but is empty.")
     for one in several:
         check_fits(one, circuit.n_qubits)
+    if state is None and (reduced := symmetry.reduce(circuit, several)):
+        circuit, several = reduced
     if _is_native(circuit.n_qubits, engine, gradient):
         values = native.expectation(lower(circuit), *_inputs(circuit, params, state, native.MOST_STATES), several)
     elif all(one.is_diagonal for one in several):

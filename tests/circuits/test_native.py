@@ -383,6 +383,19 @@ def test_the_kernel_refuses_what_it_cannot_read(change, message):
         jax.block_until_ready(jax.jit(rule.value)(*operands))
 
 
+@pytest.mark.parametrize(
+    "entry, value, message", [(-4, 0, "what a mirror flips is 0"), (-3, 32, "a mirror's signs is 32")]
+)
+def test_the_kernel_refuses_a_mirror_it_cannot_turn(entry, value, message):
+    """The code of the only stage ends with flip, sign, the number of the angle's terms and the parameter's entry."""
+    rule = rule_of(qc.Circuit(5, (qc.pauli_rotation("XYYZX", range(5), qc.Angle(0)),)), 1, (0,), (1,))
+    code = np.frombuffer(rule.kernel.code, np.int64).copy()
+    code[entry] = value
+    operands = [jnp.zeros(1, jnp.float32), jnp.zeros((2, 0), jnp.float32), jnp.ones((1, 1), jnp.float32)]
+    with pytest.raises(Exception, match=f"qgen: .*{message}"):
+        jax.block_until_ready(jax.jit(damaged(rule, code).value)(*operands))
+
+
 def test_any_change_of_a_program_is_survived():
     """Random damage is refused or harmless: the kernel checks every number that it reads."""
     rng = np.random.default_rng(2)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qgen.circuits.program import Affine, Dense, Flip, Loop, Phases, Program, Stage, Sum, Table, Turns
+from qgen.circuits.program import Affine, Dense, Flip, Loop, Mirror, Phases, Program, Stage, Sum, Table, Turns
 
 _FORMAT = 1
-_KINDS: dict[type, int] = {Turns: 1, Phases: 2, Affine: 3, Flip: 4, Table: 5, Dense: 6, Loop: 7}
+_KINDS: dict[type, int] = {Turns: 1, Phases: 2, Affine: 3, Flip: 4, Table: 5, Dense: 6, Loop: 7, Mirror: 8}
 
 
 class Kernel(NamedTuple):
@@ -62,6 +62,9 @@ def _stages(stages: Sequence[Stage], n: int, code: list[int], reals: list[float]
                 reals.append(row[3])
         elif isinstance(stage, Affine):
             code += [*reversed(stage.columns), stage.shift]
+        elif isinstance(stage, Mirror):
+            code += [stage.flip, stage.sign]
+            _slot(stage.slots[0], code, reals)
         elif isinstance(stage, Flip):
             code += [stage.controls, stage.target]
         else:

@@ -10,9 +10,23 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, moves, phases, turns
+from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, mirrors, moves, phases, turns
 from qgen.circuits.engine.derivatives import Arrays
-from qgen.circuits.program import Affine, Dense, Flip, Loop, Loops, Phases, Program, Stage, Table, Turns, count_arrays
+from qgen.circuits.program import (
+    Affine,
+    Dense,
+    Flip,
+    Loop,
+    Loops,
+    Mirror,
+    Phases,
+    Program,
+    Stage,
+    Table,
+    Taker,
+    Turns,
+    count_arrays,
+)
 from qgen.types import Array
 
 CHUNK_BYTES = 1 << 20
@@ -200,25 +214,31 @@ def _prepare(
     n, kept, found = program.n_qubits, 0, {}
     stages = list(_takers(program.stages))
     turned = [math.prod(a.shape[: sum(lead)]) if any(lead) else 0 for a, lead in zip(numbers, loops, strict=True)]
-    kinds: list[Any] = [turns if isinstance(stage, Turns) else phases for stage in stages]
-    sizes = [kind.entries(*given) for kind, *given in zip(kinds, stages, turned, [n] * len(stages), own, strict=True)]
+    sizes = [_kind(stage).entries(stage, t, n, mine) for stage, t, mine in zip(stages, turned, own, strict=True)]
     for k in sorted(range(len(stages)), key=sizes.__getitem__):
         kept += sizes[k]
         ready = not any(loops[k]) or kept <= max(READY_LIMIT, 2 ** (n + 1))
         stage = stages[k]
         if isinstance(stage, Turns):
             found[k] = turns.prepare(stage, numbers[k], n, batched, own[k], ready)
+        elif isinstance(stage, Mirror):
+            found[k] = mirrors.prepare(numbers[k], own[k])
         else:
             found[k] = phases.prepare(stage, numbers[k], n, own[k], loops[k], ready)
     return [found[k] for k in range(len(stages))]
 
 
-def _takers(stages: Sequence[Stage]) -> Iterator[Turns | Phases]:
+def _takers(stages: Sequence[Stage]) -> Iterator[Taker]:
     for stage in stages:
         if isinstance(stage, Loop):
             yield from _takers(stage.body)
-        elif isinstance(stage, Turns | Phases):
+        elif isinstance(stage, Taker):
             yield stage
+
+
+def _kind(stage: Taker) -> Any:
+    """Who prepares, runs and undoes a stage that takes numbers."""
+    return {Turns: turns, Phases: phases, Mirror: mirrors}[type(stage)]
 
 
 def _forward(
@@ -237,10 +257,8 @@ def _forward(
         place += count
         if isinstance(stage, Loop):
             x = _loop(stage, prepared[here], loops[here], x, n, batched, own[here])
-        elif isinstance(stage, Turns):
-            x = turns.run(stage, prepared[here][0], x, n, batched, own[here][0])
-        elif isinstance(stage, Phases):
-            x = phases.run(stage, prepared[here][0], x, n, batched, own[here][0])
+        elif isinstance(stage, Taker):
+            x = _kind(stage).run(stage, prepared[here][0], x, n, batched, own[here][0])
         else:
             x = _plain(stage, x, n, batched, False)
     return x
@@ -313,9 +331,9 @@ class _Back(NamedTuple):
                 inner = self._replace(own=self.own[here], summed=self.summed[here])
                 both, found = inner.loop(stage, prepared[here], numbers[here], loops[here], both)
                 grads.append(found)
-            elif isinstance(stage, Turns | Phases):
+            elif isinstance(stage, Taker):
                 (given,), (own,), (summed,) = prepared[here], self.own[here], self.summed[here]
-                kind: Any = turns if isinstance(stage, Turns) else phases
+                kind = _kind(stage)
                 if any(slot.terms for slot in stage.slots):
                     psi, lam, found = kind.undo(stage, given, *both, n, batched, own, summed)
                     both = (psi, lam)

@@ -20,7 +20,7 @@ struct Refused : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class Kind : int64_t { kTurns = 1, kPhases, kAffine, kFlip, kTable, kDense, kLoop };
+enum class Kind : int64_t { kTurns = 1, kPhases, kAffine, kFlip, kTable, kDense, kLoop, kMirror };
 
 // const + sum of scale * params[index] over the terms [first, last).
 struct Slot {
@@ -67,6 +67,7 @@ struct Op {
   std::vector<uint64_t> columns, columns_back;
   uint64_t shift = 0, shift_back = 0;
   uint64_t controls = 0, target = 0;
+  uint64_t flip = 0, sign = 0;  // of a mirror's word
   std::vector<int> bits;  // of a table or matrix, the most significant first
   std::vector<double> data;
   int64_t times = 0, shared = 0, advancing = 0, start = 0;
@@ -223,7 +224,7 @@ class Decoder {
   void stages(int64_t count, int64_t n_params, int depth) {
     if (depth > kMaxDepth) throw Refused("loops are nested too deeply");
     for (int64_t k = 0; k < count; ++k) {
-      switch (static_cast<Kind>(in_.within(1, 7, "the kind of a stage"))) {
+      switch (static_cast<Kind>(in_.within(1, 8, "the kind of a stage"))) {
         case Kind::kTurns: turns(n_params); break;
         case Kind::kPhases: phases(n_params); break;
         case Kind::kAffine: affine(); break;
@@ -231,6 +232,7 @@ class Decoder {
         case Kind::kTable: matrix(Kind::kTable); break;
         case Kind::kDense: matrix(Kind::kDense); break;
         case Kind::kLoop: loop(n_params, depth); break;
+        case Kind::kMirror: mirror(n_params); break;
       }
     }
   }
@@ -347,6 +349,15 @@ class Decoder {
     op.controls = mask("the controls");
     op.target = mask("a target");
     if (popcount(op.target) != 1 || (op.target & op.controls)) throw Refused("a flip needs one target, no control");
+    program_.ops.push_back(std::move(op));
+  }
+
+  void mirror(int64_t n_params) {
+    Op op(Kind::kMirror);
+    op.flip = static_cast<uint64_t>(in_.within(1, (int64_t(1) << program_.n) - 1, "what a mirror flips"));
+    op.sign = mask("a mirror's signs");
+    op.first_slot = slot(n_params);
+    op.last_slot = op.first_slot + 1;
     program_.ops.push_back(std::move(op));
   }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "mirrors.h"
 #include "moves.h"
 #include "phases.h"
 #include "program.h"
@@ -267,6 +268,12 @@ class Run {
         break;
       }
       case Kind::kPhases: apply_phases(op); break;
+      case Kind::kMirror: {
+        V s, c;
+        half_angle(op, s, c);
+        mirror<T, false>(psi_, nullptr, bits_, Mirror<T>(op.flip, op.sign, p_.low), c, s, team_);
+        break;
+      }
       default: fixed(op, psi_, false); break;
     }
   }
@@ -289,6 +296,13 @@ class Run {
         break;
       }
       case Kind::kPhases: undo_phases(op); break;
+      case Kind::kMirror: {
+        V s, c;
+        half_angle(op, s, c);
+        const V sum = mirror<T, true>(psi_, lam_, bits_, Mirror<T>(op.flip, op.sign, p_.low), c, s, team_);
+        add_gradient(op.first_slot, reduced(sum) * T(0.5));
+        break;
+      }
       default:
         fixed(op, psi_, true);
         fixed(op, lam_, true);
@@ -310,6 +324,11 @@ class Run {
         m[k] = {op.turns[k].bit, c, -s, s, c};
       }
     }
+  }
+
+  void half_angle(const Op& op, V& s, V& c) {
+    const bool wide = evaluate(op, 0.5);
+    sincos<T>(angles_[op.first_slot] * T(0.5), wide, s, c);
   }
 
   void fixed(const Op& op, V*& x, bool back) {

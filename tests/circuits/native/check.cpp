@@ -63,7 +63,8 @@ class Author {  // writes random programs
   void stages(Code& out, int n, int n_params, int count, int depth) {
     out.code.push_back(count);
     for (int k = 0; k < count; ++k) {
-      const int kind = 1 + below(depth < 2 ? 7 : 6);
+      int kind = 1 + below(depth < 2 ? 8 : 7);
+      if (depth == 2 && kind == 7) kind = 8;
       out.code.push_back(kind);
       if (kind == 1) {
         std::vector<int> bits = order(n);
@@ -112,6 +113,9 @@ class Author {  // writes random programs
             }
           }
         }
+      } else if (kind == 8) {
+        out.code.insert(out.code.end(), {1 + below((1 << n) - 1), below(1 << n)});
+        slot(out, n_params);
       } else {
         const int times = 2 + below(2), shared = below(n_params + 1), advancing = (n_params - shared) / times;
         out.code.insert(out.code.end(), {times, shared, advancing, 0, below(2)});
