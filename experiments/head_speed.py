@@ -41,7 +41,7 @@ WARM = 1000
 
 
 def medians(peers: dict[str, Callable[[], Any]], rounds: int, repeats: int = 1, warm: bool = False) -> dict[str, float]:
-    """Seconds per call of each peer: the median of rounds that take turns; a first call warms up what is not `warm`."""
+    """Seconds per call of each peer: the median of alternating rounds; a first call warms up what is not `warm`."""
     taken: dict[str, list[float]] = {name: [] for name in peers}
     for fn in () if warm else peers.values():
         fn()

@@ -20,9 +20,9 @@ from qgen.lm import weights
 from qgen.types import Array, Float, Int, Key, Params
 
 FAMILIES = ("bert", "gpt2")
-ROW = 64
+ROW = 32
 """Tokens of the shortest rows that `encode` fills."""
-TOKENS_PER_BATCH = 2048
+TOKENS_PER_BATCH = 1024
 """Tokens of a batch of `encode`: enough for full-size matrix products, little enough for the caches."""
 MASKED = -1e30
 
@@ -180,7 +180,7 @@ def _attention(x: Array, branch: dict[str, Any], seen: Array, config: Config) ->
     q, k, v = jnp.moveaxis(_linear(x, branch["qkv"]).reshape(batch, time, 3, config.heads, features), (2, 3), (0, 2))
     scores = jnp.einsum("bhqd,bhkd->bhqk", q, k) * features**-0.5
     share = jax.nn.softmax(jnp.where(seen, scores, MASKED), axis=-1)
-    mixed = jnp.einsum("bhqk,bhkd->bqhd", share, v)
+    mixed = jnp.swapaxes(share @ v, 1, 2)  # one einsum is slower: XLA's library for CPUs cannot write this order
     return _linear(mixed.reshape(batch * time, config.width), branch["out"])
 
 
@@ -223,7 +223,7 @@ def tokenised(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:
 def encode(encoder: Encoder, texts: Sequence[str]) -> Float[np.ndarray, "texts width"]:
     """One vector of unit length per text: the mean of its tokens' hidden states.
 
-    Texts are sorted by length into rows of 64 tokens and its doubles, and short ones share a row: next to nothing is
+    Texts are sorted by length into rows of 32 tokens and its doubles, and short ones share a row: next to nothing is
     computed on padding, and one program per row length is compiled.
 
     Args:
@@ -262,32 +262,28 @@ def encode(encoder: Encoder, texts: Sequence[str]) -> Float[np.ndarray, "texts w
 def packed(lengths: Sequence[int], context: int) -> dict[int, list[list[int]]]:
     """Which texts share a row: row length -> the places of the texts of every row.
 
-    A text goes to rows of 64 tokens, or of the power of two that holds it; there the longest come first, each into the
-    fullest row that has room (best fit, decreasing).
+    The longest text comes first, each goes into the fullest row that has room (best fit, decreasing), and where none
+    has, begins one of 32 tokens or of the power of two that holds it: short texts fill the long rows first.
 
     Args:
         lengths: tokens of every text, at most `context`.
         context: no row is longer.
     """
-    groups: dict[int, list[int]] = {}
-    for place, length in enumerate(lengths):
-        time = min(max(ROW, 1 << max(length - 1, 0).bit_length()), context)
-        groups.setdefault(time, []).append(place)
     found: dict[int, list[list[int]]] = {}
-    for time, places in sorted(groups.items()):
-        rows: list[list[int]] = []
-        with_room: list[list[int]] = [[] for _ in range(time + 1)]  # free tokens -> rows
-        for place in sorted(places, key=lambda place: -lengths[place]):
-            free = next((free for free in range(lengths[place], time + 1) if with_room[free]), None)
-            if free is None:
-                free = time
-                with_room[free].append(len(rows))
-                rows.append([])
-            row = with_room[free].pop()
-            rows[row].append(place)
-            if len(rows[row]) < _most_texts(time):
-                with_room[free - lengths[place]].append(row)
-        found[time] = rows
+    with_room: list[list[tuple[int, list[int]]]] = []  # free tokens -> rows with their lengths
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        length = lengths[place]
+        free = next((free for free in range(length, len(with_room)) if with_room[free]), None)
+        if free is None:
+            free = time = min(max(ROW, 1 << max(length - 1, 0).bit_length()), context)
+            row: list[int] = []
+            found.setdefault(time, []).append(row)
+        else:
+            time, row = with_room[free].pop()
+        row.append(place)
+        if len(row) < _most_texts(time):
+            with_room += [[] for _ in range(free - length + 1 - len(with_room))]
+            with_room[free - length].append((time, row))
     return found
 
 

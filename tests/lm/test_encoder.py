@@ -57,9 +57,12 @@ def test_rows_hold_every_text_once_and_little_else():
     rows = encoder.packed(lengths, 512)
     assert sorted(place for group in rows.values() for row in group for place in row) == list(range(504))
     assert all(sum(lengths[place] for place in row) <= time for time, group in rows.items() for row in group)
-    # No packing needs fewer rows of 64 than the tokens fill.
-    assert len(rows[64]) <= 1.05 * sum(lengths[:500]) / 64
-    assert {time: len(group) for time, group in rows.items() if time > 64} == {128: 2, 512: 2}
+    # No packing needs fewer tokens than the texts have; and 65 and 120 fit where 300 leaves room.
+    assert sum(time * len(group) for time, group in rows.items()) <= 1.05 * sum(lengths)
+    assert {time: len(group) for time, group in rows.items() if time > 64} == {512: 2}
+    alone = encoder.packed([33, 64, 65, 120, 300, 512], 512)
+    assert alone == {512: [[5], [4, 3, 2]], 64: [[1], [0]]}
+    assert encoder.packed([40, 33], 40) == {40: [[0], [1]]}
 
 
 def test_kernels_may_be_stored_as_a_sum(tiny):
