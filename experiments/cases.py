@@ -19,9 +19,9 @@ from experiments import cli
 from experiments.ledger import Ledger
 from experiments.tasks import CARRIED
 from qgen import cases, record
-from qgen.cases.base import Case, Point, Sources
+from qgen.cases.base import Case, MissingData, Point, Sources
 from qgen.energy import meters, profiles
-from qgen.stages.base import changed, plain, run_arm
+from qgen.stages.base import plain, run_arm
 
 PRESETS = ("smoke", "default", "paper")
 WINDOW_S = {"smoke": 0.0, "default": 0.1, "paper": 1.0}
@@ -66,27 +66,16 @@ def plan() -> Plan:
     with cli.flag("case", _CASE.value):
         case = cases.load(_CASE.value)
     seeds = cli.seeds(_SEEDS.value, case.seeds[_PRESET.value])
-    with cli.flag("set"):
-        config = changed(case.name, case.presets[_PRESET.value], fields(_SET.value))
+    config = cli.configured(_SET.value, {case.name: case.presets[_PRESET.value]}, case.name)[case.name]
     files = given_files(case, _DATA.value)
     meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
-    with cli.flag("case", case.name):
+    given = ",".join(_DATA.value) or None
+    with cli.setting(_SET.value), cli.flag("data", given, (MissingData, OSError, RuntimeError)):
         sources = case.load(config, files)
         points = case.points(config, sources)
     out = Path(_OUT.value or f"runs/cases/{case.name}")
     rows = cli.rows(out, _RESUME.value)
     return Plan(case, _PRESET.value, seeds, points, sources, out, meter, machines, record.done(rows))
-
-
-def fields(entries: Sequence[str]) -> dict[str, str]:
-    """Reads `field=value` entries."""
-    read = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not (name and equals):
-            raise cli.UsageError(f"--set={entry}: must have the form field=value, such as shots=1000.")
-        read[name] = value
-    return read
 
 
 def given_files(case: Case, entries: Sequence[str]) -> dict[str, Path]:
@@ -115,7 +104,8 @@ def run(todo: Plan, ledger: Ledger, say: Any) -> None:
                 say(f"setting {place} of {len(todo.points)}, seed {seed}: {arm}")
                 if problem is None and not ledger.has("cases", stage.name, arm, settled, seed):
                     key = jax.random.fold_in(jax.random.key(seed), 1000)
-                    problem = todo.case.problem(key, point.setting, todo.sources)
+                    with cli.flag("case", todo.case.name):
+                        problem = todo.case.problem(key, point.setting, todo.sources)
 
                 def make(arm: str = arm, point: Point = point, problem: Any = problem, seed: int = seed) -> dict:
                     priced = point.priced and arm == stage.swap
@@ -152,13 +142,10 @@ def main() -> None:
     # A setting may come twice, as with more seeds than are priced.
     rows = list({row.key: row for row in ledger.rows}.values())
     todo.case.write(rows, todo.out, cli.console)
-    failed = [row for row in rows if row.status != "ok"]
-    for row in failed[:3]:
-        cli.console.print(f"failed: {row.arm}, seed {row.seed}: {row.reason}")
     cli.console.print(
-        f"{len(rows)} rows ({len(failed)} failed) in {time.monotonic() - started:.0f} s; records, tables and "
-        f"figures are in {todo.out}"
+        f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
     )
+    cli.finish(rows)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from rich.console import Console
 
 from qgen import record
 from qgen.energy import meters, profiles
+from qgen.stages.base import changed, read
 
 console = Console(stderr=False, highlight=False, soft_wrap=False)
 
@@ -34,6 +37,8 @@ def run(main: Callable[[], None]) -> None:
         except flags.Error as error:
             fail(f"{error} Run with --help for the flags.")
             raise
+        for name in empty(flags.FLAGS):
+            fail(f"--{name}=: must not be empty; leave the flag away for its default.")
         if rest[1:]:
             fail(f"Unknown argument {rest[1]!r}: every argument is a flag of the form --name=value. Run with --help.")
         return rest
@@ -48,13 +53,32 @@ def run(main: Callable[[], None]) -> None:
     app.run(guarded, flags_parser=parse)
 
 
+def empty(given: flags.FlagValues) -> list[str]:
+    """The text flags that are given and empty, of which a path would silently be the working directory."""
+    return [name for name in given if given[name].present and given[name].value == ""]
+
+
 @contextlib.contextmanager
-def flag(name: str, value: object = None) -> Iterator[None]:
-    """Turns a ValueError or OSError of the block into a UsageError that names the flag and its value."""
+def flag(
+    name: str, value: object = None, errors: tuple[type[Exception], ...] = (ValueError, OSError, RuntimeError)
+) -> Iterator[None]:
+    """Turns an error of the block into a UsageError that names the flag and its value."""
     shown = f"--{name}" if value is None else f"--{name}={value}"
     try:
         yield
-    except (ValueError, OSError, RuntimeError) as error:
+    except errors as error:
+        raise UsageError(f"{shown}: {error}") from error
+
+
+@contextlib.contextmanager
+def setting(entries: Sequence[str]) -> Iterator[None]:
+    """Turns a ValueError of the block into a UsageError that names the --set entries whose field the message names."""
+    try:
+        yield
+    except ValueError as error:
+        fields = {entry: re.escape(entry.partition("=")[0]) for entry in entries}
+        named = [entry for entry in entries if re.search(f"[`.]{fields[entry]}`", str(error))]
+        shown = " ".join(f"--set={entry}" for entry in named or entries) or "--set"
         raise UsageError(f"{shown}: {error}") from error
 
 
@@ -67,25 +91,40 @@ def writable(folder: Path) -> None:
             if not os.access(place, os.W_OK):
                 raise OSError(f"{place} is not writable; name a folder that is.")
             break
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{folder} cannot be made ({error.strerror}); name another folder.") from error
 
 
-def settings(entries: Sequence[str], places: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Reads `place.field=value` entries into place -> field -> value.
+def configured(entries: Sequence[str], configs: Mapping[str, Any], only: str = "") -> dict[str, Any]:
+    """The configs with `place.field=value` entries put in.
+
+    Args:
+        entries: what `--set` was given.
+        configs: place -> config.
+        only: the place of all entries, which then have the form `field=value`; empty: each entry names its own.
 
     Raises:
-        UsageError: for an entry of another form or an unknown place.
+        UsageError: for an entry of another form, an unknown place or field, or a value that cannot be or is refused.
     """
-    read: dict[str, dict[str, str]] = {place: {} for place in places}
+    form = "field=value, such as shots=1000" if only else "stage.field=value, such as training.steps=100"
+    texts: dict[str, dict[str, str]] = {place: {} for place in configs}
     for entry in entries:
-        name, equals, value = entry.partition("=")
-        place, dot, field = name.partition(".")
+        name, equals, text = entry.partition("=")
+        place, dot, field = (only, ".", name) if only else name.partition(".")
         if not (equals and dot and field):
-            raise UsageError(f"--set={entry}: must have the form stage.field=value, such as training.steps=100.")
-        if place not in read:
-            raise UsageError(f"--set={entry}: {place!r} must be one of: {', '.join(places)}.")
-        read[place][field] = value
-    return read
+            raise UsageError(f"--set={entry}: must have the form {form}.")
+        if place not in configs:
+            raise UsageError(f"--set={entry}: {place!r} must be one of: {', '.join(configs)}.")
+        with setting([entry]):
+            read(place, configs[place], field, text)
+        texts[place][field] = text
+    made = {}
+    for place, config in configs.items():
+        with setting([entry for entry in entries if only or entry.startswith(f"{place}.")]):
+            made[place] = changed(place, config, texts[place])
+    return made
 
 
 def known(flag_name: str, names: Sequence[str], choices: Iterable[str]) -> None:
@@ -122,9 +161,21 @@ def rows(out: Path, resume: bool) -> list[record.Record]:
     with flag("out", out):
         writable(out)
         if (out / "records.jsonl").exists():
-            found = record.load(out / "records.jsonl")
+            try:
+                found = record.load(out / "records.jsonl")
+            except record.RecordError as error:
+                raise ValueError(f"{str(error)[:-1]}; name another --out, or remove the folder.") from error
     if found and not resume:
         raise UsageError(
             f"--noresume: {out} already holds {len(found)} records; name another --out, or leave the flag away."
         )
     return found
+
+
+def finish(rows: Sequence[record.Record]) -> None:
+    """Says how many rows failed and why the first ones did, and then ends with exit code 1."""
+    if failed := [row for row in rows if row.status != "ok"]:
+        console.print(f"{len(failed)} of {len(rows)} rows failed; the same command runs them again. The first reasons:")
+        for row in failed[:3]:
+            console.print(f"{row.stage} {row.arm}, seed {row.seed}: {row.reason}", markup=False)
+        sys.exit(1)

@@ -11,8 +11,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,7 +25,8 @@ from qgen import check, checkpoint, record, report
 from qgen.energy import carbon, meters, profiles
 from qgen.lm import data
 from qgen.stages import STAGES, Artefacts, Stage
-from qgen.stages.base import changed, configure, plain, run_arm
+from qgen.stages.base import configure, plain, run_arm
+from qgen.stages.fits import fits
 
 PRESETS = ("smoke", "default", "paper")
 _PRESET = flags.DEFINE_string(
@@ -60,9 +62,13 @@ _RESUME = flags.DEFINE_bool(
 class CorpusConfig:
     """How much text enters: characters of the first and of the second domain, and the share that is held out."""
 
-    characters: int = 600_000
-    adapt_characters: int = 200_000
-    holdout: float = 0.1
+    characters: Annotated[int, partial(check.at_least, bound=data.LEAST_CHARACTERS)] = 600_000
+    adapt_characters: Annotated[int, partial(check.at_least, bound=data.LEAST_CHARACTERS)] = 200_000
+    holdout: check.Part = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be split and trained on."""
+        check.fields("corpus", self)
 
 
 class Preset(NamedTuple):
@@ -115,8 +121,8 @@ def plan() -> Plan:
     stages = tuple(STAGES.values())[: last + 1]
 
     available = [arm for name in STAGES if name in compared for arm in STAGES[name].arms]
-    named = [] if _ARM.value == ["all"] else _ARM.value
-    cli.known("arm", named, [*available, "all"])
+    cli.known("arm", _ARM.value, [*available, "all"])
+    named = [] if "all" in _ARM.value else _ARM.value
     deep = {arm for name in STAGES for arm in STAGES[name].deep} if not _ARM.value else set()
     reference = {name: stage.reference for name, stage in STAGES.items()}
     for entry in _REFERENCE.value:
@@ -129,20 +135,18 @@ def plan() -> Plan:
             raise cli.UsageError(f"--reference={entry}: the arm must be one of: {', '.join(STAGES[name].arms)}.")
         reference[name] = arm
 
-    fields = cli.settings(_SET.value, ["corpus", *STAGES])
-    with cli.flag("set"):
-        corpus_config = changed("corpus", preset.corpus, fields["corpus"])
-        configs = {name: configure(stage, _PRESET.value, fields[name]) for name, stage in STAGES.items()}
+    presets = {name: configure(stage, _PRESET.value, {}) for name, stage in STAGES.items()}
+    configs = cli.configured(_SET.value, {"corpus": preset.corpus, **presets})
+    corpus_config = configs.pop("corpus")
+    with cli.setting(_SET.value):
+        fits(configs)
     meter, machines = cli.meter(_METER.value), cli.machines(_PROFILE.value)
 
-    for field in ("characters", "adapt_characters"):
-        with cli.flag("set", f"corpus.{field}={getattr(corpus_config, field)}"):
-            check.at_least(field, getattr(corpus_config, field), data.LEAST_CHARACTERS)
     with cli.flag("corpus", _CORPUS.value or "(the standard library's documentation)"):
         first = data.load_corpus(_CORPUS.value, domain="prose", max_characters=corpus_config.characters)
     with cli.flag("adapt_corpus", _ADAPT.value or "(the standard library's source code)"):
         second = data.load_corpus(_ADAPT.value, domain="code", max_characters=corpus_config.adapt_characters)
-    with cli.flag("set", f"corpus.holdout={corpus_config.holdout}"):
+    with cli.setting([entry for entry in _SET.value if entry.startswith("corpus.holdout=")]):
         base = Artefacts(*data.split(first, corpus_config.holdout), *data.split(second, corpus_config.holdout))
 
     out = Path(_OUT.value)
@@ -371,6 +375,7 @@ def main() -> None:
     cli.console.print(
         f"{len(rows)} rows in {time.monotonic() - started:.0f} s; records, tables and figures are in {todo.out}"
     )
+    cli.finish(rows)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,14 @@ BAD_FLAGS = {
     "set stage": (["--set=tuning.steps=3"], "'tuning' must be one of"),
     "set form": (["--set=steps"], "must have the form stage.field=value"),
     "reference": (["--reference=curation=classical/magic"], "the arm must be one of"),
-    "set holdout": (["--set=corpus.holdout=1.5"], "--set=corpus.holdout=1.5: Argument `holdout` must lie in (0, 1)"),
-    "set characters": (["--set=corpus.characters=5"], "--set=corpus.characters=5: Argument `characters` must be"),
+    "set holdout": (
+        ["--set=corpus.holdout=1.5"],
+        "Argument `corpus.holdout` must lie in (0, 1), but is 1.5.",
+    ),
+    "set characters": (
+        ["--set=corpus.characters=5"],
+        "--set=corpus.characters=5: Argument `corpus.characters` must",
+    ),
     "meter": (["--meter=sundial"], "--meter=sundial"),
     "corpus missing": (["--corpus=/nowhere/at/all.txt"], "--corpus=/nowhere/at/all.txt"),
     "unknown flag": (["--colour=red"], "colour"),

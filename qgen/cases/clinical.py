@@ -11,15 +11,18 @@ N-qubit states are closed forms (their CNOTs cancel), those of noisy log2 N-qubi
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from qgen import check
 from qgen.cases.base import Case, Point, Sources
 from qgen.cases.clinical_arms import ARMS
-from qgen.cases.clinical_data import Patients, Setting, problem, read, score
+from qgen.cases.clinical_data import TESTED, Patients, Setting, problem, read, score
 from qgen.cases.clinical_report import CLASSICAL, FACTS, FIGURES, QUANTUM, TUNED, WIDE
+from qgen.check import Count, Share
 from qgen.stages.base import Quality
 
 
@@ -37,13 +40,17 @@ class Config:
         sweep_seeds: the most seeds of the sweeps and of gradient boosting.
     """
 
-    features: int = 8
-    folds: int = 10
-    widths: tuple = (4, 16)
-    sizes: tuple = (10, 20, 50, 100)
-    shots: tuple = (256, 1024, 8192)
-    errors: tuple = (0.003, 0.01, 0.03)
-    sweep_seeds: int = 5
+    features: Annotated[int, check.power_of_two] = 8
+    folds: Annotated[int, partial(check.at_least, bound=2)] = 10
+    widths: tuple[Annotated[int, check.power_of_two], ...] = (4, 16)
+    sizes: tuple[Annotated[int, partial(check.at_least, bound=4)], ...] = (10, 20, 50, 100)
+    shots: tuple[Count, ...] = (256, 1024, 8192)
+    errors: tuple[Share, ...] = (0.003, 0.01, 0.03)
+    sweep_seeds: Count = 5
+
+    def __post_init__(self) -> None:
+        """Refuses what no patients can be classified with."""
+        check.fields("clinical", self)
 
 
 PRICED = 3
@@ -57,16 +64,22 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
 
     Raises:
         MissingData: for a file that is no table of numbers with a last column of zeros and ones.
+        ValueError: for more features, folds or training patients than the data has.
     """
     from sklearn.datasets import load_breast_cancer
 
-    for name, value in (("features", config.features), *(("widths", width) for width in config.widths)):
-        if value < 2 or value & (value - 1):
-            raise ValueError(f"Setting `{name}` must be powers of two of at least 2, but holds {value}.")
-    check.at_least("folds", config.folds, 2)
     x, target = load_breast_cancer(return_X_y=True)
     found = {"wisconsin": Patients(np.asarray(x), 1 - np.asarray(target))}
-    return Sources(found | {name: read(path) for name, path in files.items()}, "")
+    found |= {name: read(path) for name, path in files.items()}
+    for patients in found.values():
+        check.within("clinical.features", config.features, 2, patients.x.shape[1])
+        check.within("clinical.folds", config.folds, 2, int(np.bincount(patients.y).min()))
+    n_patients, n_features = found["wisconsin"].x.shape
+    for width in config.widths:
+        check.within("clinical.widths", width, 2, n_features)
+    for size in config.sizes:
+        check.within("clinical.sizes", size, 4, n_patients - TESTED)
+    return Sources(found, "")
 
 
 def points(config: Config, sources: Sources) -> list[Point]:

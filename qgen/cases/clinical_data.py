@@ -12,6 +12,9 @@ from qgen import check
 from qgen.cases.base import MissingData, Sources
 from qgen.types import Key
 
+TESTED = 20
+"""The fewest patients that a small training set must leave for the test."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -89,7 +92,7 @@ def problem(key: Key, setting: Setting, sources: Sources) -> Problem:
         folds = StratifiedKFold(setting.folds, shuffle=True, random_state=int(rng.integers(2**31)))
         parts = [Part("", train, test) for train, test in folds.split(patients.x, patients.y)]
         return Problem(patients, tuple(parts))
-    check.at_least("len(patients)", len(patients.y), max(setting.sizes) + 20)
+    check.at_least("len(patients)", len(patients.y), max(setting.sizes) + TESTED)
     # Each class in random order, mixed so that every beginning holds it in its share.
     order = np.empty(len(patients.y))
     for label in (0, 1):

@@ -11,7 +11,7 @@ import functools
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from qgen.cases import flights_data
 from qgen.cases.base import Case, Point, Sources
 from qgen.cases.flights_data import Parts
 from qgen.cases.flights_report import FACTS, FIGURES
+from qgen.check import Count, Natural
 from qgen.classical import perceptron
 from qgen.search import tabular
 from qgen.search.programs import Objective
@@ -69,22 +70,23 @@ class Config:
         live: seeds of searches whose joules are measured, and of those that really train.
     """
 
-    generated: int = 0
-    steps: int = 150
-    batch: int = 256
-    evaluated: int = 8192
-    table_runs: int = 3
-    budget: int = 40
-    start_points: int = 8
-    degree: int = 2
-    widths: tuple = (8, 16, 32)
-    live: int = 3
+    generated: Natural = 0
+    steps: Count = 150
+    batch: Count = 256
+    evaluated: Count = 8192
+    table_runs: Count = 3
+    budget: Count = 40
+    start_points: Annotated[int, functools.partial(check.at_least, bound=2)] = 8
+    degree: Count = 2
+    widths: tuple[Count, ...] = (8, 16, 32)
+    live: Natural = 3
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be searched; the parts check the rest."""
-        check.at_least("budget", self.budget, self.start_points + 1)
-        check.at_least("table_runs", self.table_runs, 1)
-        check.at_least("steps", self.steps, 1)
+        """Refuses what cannot be trained or searched."""
+        check.fields("flights", self)
+        check.at_least("flights.budget", self.budget, self.start_points + 1)
+        if self.generated:
+            check.at_least("flights.generated", self.generated, flights_data.LEAST)
 
 
 @dataclasses.dataclass(frozen=True)

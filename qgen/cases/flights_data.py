@@ -25,6 +25,8 @@ PLACE = ("origin", "year", "month", "day", "hour")
 """What joins a flight with its weather."""
 SHARES = (0.6, 0.2)
 """Of the days: training and validation; the rest is the test."""
+LEAST = 200
+"""The fewest flights that can be generated: every part needs late ones."""
 
 
 class Part(NamedTuple):
@@ -94,9 +96,9 @@ def generated(rng: np.random.Generator, n: int) -> tuple[Columns, Columns]:
     """Flights and weather with the same columns, late by a rule of hour, season, wind and carrier.
 
     Raises:
-        ValueError: for fewer than 200 flights.
+        ValueError: for fewer than LEAST flights.
     """
-    check.at_least("n", n, 200)
+    check.at_least("n", n, LEAST)
     days = rng.integers(0, 365, n)
     hour, origin = rng.integers(5, 23, n), rng.choice(["EWR", "JFK", "LGA"], n)
     carrier = rng.choice(["AA", "B6", "DL", "EV", "UA"], n)

@@ -15,7 +15,7 @@ import functools
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from qgen import check
 from qgen import circuits as qc
 from qgen.cases.base import EXTRA, Case, MissingData, Point, Sources
 from qgen.cases.grid_report import FACTS, FIGURES
+from qgen.check import Count, Positive
 from qgen.circuits import noise
 from qgen.classical import cluster, dequantised, noisy_cluster
 from qgen.method import run
@@ -76,13 +77,17 @@ class Config:
         sweep_seeds: the most seeds of a sweep.
     """
 
-    items: int = 160
-    iterations: int = 10
-    spreads: tuple = (0.05, 0.1, 0.15, 0.25)
-    shots: tuple = (100, 1000, 10000)
+    items: Annotated[int, functools.partial(check.at_least, bound=20)] = 160
+    iterations: Count = 10
+    spreads: tuple[Positive, ...] = (0.05, 0.1, 0.15, 0.25)
+    shots: tuple[Count, ...] = (100, 1000, 10000)
     machines: bool = True
     profiles: bool = True
-    sweep_seeds: int = 5
+    sweep_seeds: Count = 5
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be clustered or measured."""
+        check.fields("grid", self)
 
 
 PRICED = 3
@@ -112,8 +117,8 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
 
     Raises:
         MissingData: without SimBench, where load curves are asked for.
+        ValueError: for more items than there are load curves.
     """
-    check.at_least("items", config.items, 20)
     if not config.profiles:
         return Sources(None, "")
     path = files.get("profiles")
@@ -123,7 +128,9 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
         if found is None or found.origin is None:
             raise MissingData(f"German load profiles need the package simbench: {EXTRA}; or --set profiles=false.")
         path = Path(found.origin).parent / PROFILES
-    return Sources(daily(path), "simbench" if "profiles" not in files else path.name)
+    curves = daily(path)
+    check.within("grid.items", config.items, 20, len(curves))
+    return Sources(curves, "simbench" if "profiles" not in files else path.name)
 
 
 def daily(path: Path) -> np.ndarray:

@@ -10,8 +10,9 @@ Kim et al., arXiv:2504.08732; `qgen.quantum.head` says how its circuit is read.
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
@@ -21,12 +22,15 @@ from qgen.cases import language_model_arms as arms
 from qgen.cases import language_model_report as report
 from qgen.cases.base import Case, MissingData, Point, Sources
 from qgen.cases.language_model_arms import Answer, Labelled, Problem, Setting
+from qgen.check import Count, Natural, Share
 from qgen.lm import encoder, encoder_files
 from qgen.stages.base import Quality
 from qgen.types import Key
 
 VALIDATION = 0.15
 """Share of the labelled samples that choose the settings, as in the article."""
+Width = Annotated[int, partial(check.within, low=3, high=24)]
+"""Qubits whose states a machine can hold, a batch of them at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Config:
 
     Attributes:
         data: "sst2" (needs --data=sst2=FOLDER), or "generated": vectors drawn here instead of sentence features.
-        samples: labelled samples per label.
+        samples: labelled samples per label; of its rarer label SST-2 has 29,780.
         pool: most phrases of the training set that are encoded; 0: all 67,349.
         tested: most development sentences that are classified; 0: all 872.
         qubits: width of the quantum machine's circuit.
@@ -51,21 +55,25 @@ class Config:
         noisy: width of the circuit whose noise is simulated, by density matrices.
     """
 
-    data: str = "sst2"
-    samples: int = 256
-    pool: int = 0
-    tested: int = 0
-    qubits: int = 10
-    sweep: tuple = (4, 8, 12, 14)
-    wide: int = 0
-    deep: int = 9
-    simulated: tuple = (10, 13, 16)
-    steps: int = 200
-    batch: int = 16
-    full: int = 400
-    shots: tuple = (10, 100, 1000)
-    errors: tuple = (0.001, 0.01, 0.03)
-    noisy: int = 6
+    data: Annotated[str, partial(check.one_of, known=("sst2", "generated"))] = "sst2"
+    samples: Annotated[int, partial(check.within, low=4, high=29_780)] = 256
+    pool: Natural = 0
+    tested: Natural = 0
+    qubits: Width = 10
+    sweep: tuple[Width, ...] = (4, 8, 12, 14)
+    wide: Annotated[int, partial(check.within, low=0, high=24)] = 0
+    deep: Natural = 9
+    simulated: tuple[Width, ...] = (10, 13, 16)
+    steps: Count = 200
+    batch: Count = 16
+    full: Natural = 400
+    shots: tuple[Count, ...] = (10, 100, 1000)
+    errors: tuple[Share, ...] = (0.001, 0.01, 0.03)
+    noisy: Annotated[int, partial(check.within, low=3, high=12)] = 6
+
+    def __post_init__(self) -> None:
+        """Refuses what no head can be trained or simulated with."""
+        check.fields("language_model", self)
 
 
 class Features(NamedTuple):
@@ -80,26 +88,21 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
 
     Raises:
         MissingData: if the data or the encoder is missing.
-        ValueError: if a setting is out of range.
+        ValueError: if there are fewer phrases of a label than samples.
     """
-    check.one_of("data", config.data, ("sst2", "generated"))
-    check.at_least("samples", config.samples, 4)
-    for name in ("pool", "tested"):
-        check.at_least(name, getattr(config, name), 0)
-    for width in (config.qubits, config.noisy, *config.sweep, *config.simulated):
-        check.at_least("qubits, noisy, sweep and simulated", width, 3)
     if config.data == "generated":
         return Sources(generated(config), "")
     if "sst2" not in files:
         raise MissingData("SST-2 is read from a folder with train.tsv and dev.tsv of GLUE: --data=sst2=FOLDER.")
-    try:
-        loaded = encoder_files.load(files.get("encoder"))
-    except encoder_files.CheckpointError as error:
-        raise MissingData(str(error)) from None
     train, test = (read(files["sst2"] / name) for name in ("train.tsv", "dev.tsv"))
     rng = np.random.default_rng(11)
     kept = rng.permutation(len(train[0]))[: config.pool or None]
     texts, labels = [train[0][place] for place in kept], train[1][kept]
+    enough(labels, config.samples)
+    try:
+        loaded = encoder_files.load(files.get("encoder"))
+    except encoder_files.CheckpointError as error:
+        raise MissingData(str(error)) from None
     tested = slice(config.tested or None)
     features = Features(
         Labelled(encoder.encode(loaded, texts), labels),
@@ -122,6 +125,15 @@ def read(file: Path) -> tuple[list[str], np.ndarray]:
     if header.split("\t") != ["sentence", "label"] or wrong is not None or not rows:
         raise MissingData(f"{file}, line {wrong or 1}: must hold a sentence, a tab and a label of 0 or 1.")
     return [row[0] for row in rows], np.array([int(row[1]) for row in rows], np.int32)
+
+
+def enough(labels: np.ndarray, samples: int) -> None:
+    """Raises ValueError unless each label has as many phrases as samples."""
+    least = int(np.bincount(labels, minlength=2).min())
+    if samples > least:
+        raise ValueError(
+            f"Argument `language_model.samples` must be at most {least}, what a label has, but is {samples}."
+        )
 
 
 def generated(config: Config) -> Features:
@@ -160,10 +172,8 @@ def problem(key: Key, setting: Setting, sources: Sources) -> Problem:
     """Draws the labelled samples, as many of each label, and their validation part."""
     pool: Labelled = sources.data.train
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    enough(pool.y, setting.samples)
     classes = [rng.permutation(np.flatnonzero(pool.y == label)) for label in (0, 1)]
-    least = min(len(places) for places in classes)
-    if setting.samples > least:
-        raise ValueError(f"Setting `samples` must be at most {least}, what a label has, but is {setting.samples}.")
     chosen = rng.permutation(np.concatenate([places[: setting.samples or None] for places in classes]))
     held = round(VALIDATION * len(chosen))
     train, validation = (Labelled(pool.x[p], pool.y[p]) for p in (chosen[held:], chosen[:held]))

@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from qgen import check
 from qgen.cases.base import Case, Point, Sources
 from qgen.cases.weights_report import FACTS, FIGURES
 from qgen.cases.weights_training import FEWER, STEPS_BATCH, Part, Problem, Setting, Trained, split, trained
+from qgen.check import Count, Natural, Share
 from qgen.classical import coordinate, perceptron
 from qgen.energy import flops
 from qgen.quantum import grover, grover_choice
@@ -59,26 +60,24 @@ class Config:
         trials: configurations that each arm is tuned over, at most 6.
     """
 
-    wine_width: int = 8
-    digits_width: int = 16
-    qubits: int = 4
-    budget: int = 8
-    sweeps: int = 12
-    batch: int = 128
-    epochs: int = 200
-    counted: int = 10
-    wider: int = 0
-    noises: tuple = (0.05, 0.2)
-    depths: tuple = (1, 3)
-    few: int = 5
-    trials: int = 6
+    wine_width: Count = 8
+    digits_width: Natural = 16
+    qubits: Annotated[int, functools.partial(check.within, low=1, high=16)] = 4
+    budget: Count = 8
+    sweeps: Count = 12
+    batch: Count = 128
+    epochs: Count = 200
+    counted: Annotated[int, functools.partial(check.within, low=2, high=16)] = 10
+    wider: Annotated[int, functools.partial(check.within, low=0, high=16)] = 0
+    noises: tuple[Share, ...] = (0.05, 0.2)
+    depths: tuple[Count, ...] = (1, 3)
+    few: Count = 5
+    trials: Annotated[int, functools.partial(check.within, low=1, high=len(SEARCHES))] = 6
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be tuned or counted; the methods check the rest."""
-        check.within("trials", self.trials, 1, len(SEARCHES))
-        check.at_least("counted", self.counted, 2)
-        check.at_least("epochs", self.epochs, 1)
-        check.at_least("number of depths", len(self.depths), 1)
+        """Refuses what cannot be trained, tuned or counted."""
+        check.fields("weights", self)
+        check.at_least("weights: number of depths", len(self.depths), 1)
 
 
 class Answer(NamedTuple):

@@ -16,6 +16,9 @@ import numpy as np
 from qgen import check
 from qgen.types import Array, Float, Int, Key
 
+MOST = 2_000_000
+"""The most strings that `exact` looks at."""
+
 
 class Quadratic(NamedTuple):
     """The energy of a string x of zeros and ones: linear . x + x . quadratic . x / 2.
@@ -56,7 +59,7 @@ def best(problem: Quadratic, strings: Int[Any, "tries n"]) -> Found:
     return Found(strings[place], values[place], strings)
 
 
-def exact(problem: Quadratic, k: int, most: int = 2_000_000) -> Found:
+def exact(problem: Quadratic, k: int, most: int = MOST) -> Found:
     """Looks at every string of k ones.
 
     Raises:

@@ -10,13 +10,14 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from qgen import check, method
+from qgen.check import Count, Positive, Share
 from qgen.energy import flops
 from qgen.lm import data, tokenizer, train, transformer
 from qgen.quantum import grover
@@ -49,26 +50,27 @@ class Config:
         evaluation_characters: about how many characters a validation or a score reads.
     """
 
-    depths: tuple = (4, 6)
-    widths: tuple = (48, 40)
-    heads: int = 4
-    context: int = 64
-    learning_rates: tuple = (0.01, 0.02, 0.04)
-    warmups: tuple = (0.05, 0.15)
-    budget: int = 6
-    steps: int = 16
-    batch: int = 8
-    table_runs: int = 1
-    evaluation_characters: int = 15_000
+    depths: tuple[Annotated[int, functools.partial(check.within, low=1, high=1000)], ...] = (4, 6)
+    widths: tuple[Count, ...] = (48, 40)
+    heads: Count = 4
+    context: Annotated[int, functools.partial(check.at_least, bound=2)] = 64
+    learning_rates: tuple[Positive, ...] = (0.01, 0.02, 0.04)
+    warmups: tuple[Share, ...] = (0.05, 0.15)
+    budget: Annotated[int, functools.partial(check.at_least, bound=3)] = 6
+    steps: Count = 16
+    batch: Count = 8
+    table_runs: Count = 1
+    evaluation_characters: Count = 15_000
 
     def __post_init__(self) -> None:
-        """Refuses shapes that do not pair up and grids too small to search."""
+        """Refuses what cannot be built or trained, shapes that do not pair up and grids too small to search."""
+        check.fields("architecture", self)
         if len(self.depths) != len(self.widths):
             raise ValueError(
-                f"Argument `depths` must have {len(self.widths)} entries, one per width, but has {len(self.depths)}."
+                f"Argument `architecture.depths` must have {len(self.widths)} entries, one per width, but has "
+                f"{len(self.depths)}."
             )
-        check.at_least("number of configurations", self.n_candidates, 2)
-        check.at_least("budget", self.budget, 3)
+        check.at_least("architecture: number of configurations", self.n_candidates, 2)
 
     @property
     def n_candidates(self) -> int:

@@ -148,7 +148,7 @@ def configure(stage: Stage, preset: str, settings: Mapping[str, str]) -> Any:
         settings: field name -> text, read as the field's own type.
 
     Raises:
-        ValueError: for an unknown preset or field, or a text that the field's type cannot read.
+        ValueError: for an unknown preset or field, a text that the field's type cannot read, or a value out of range.
     """
     check.one_of("preset", preset, stage.presets)
     return changed(stage.name, stage.presets[preset], settings)
@@ -158,14 +158,19 @@ def changed(place: str, config: Any, settings: Mapping[str, str]) -> Any:
     """A config with single fields set from text; `place` is its name in error messages.
 
     Raises:
+        ValueError: for an unknown field, a text that the field's type cannot read, or a value out of range.
+    """
+    return dataclasses.replace(config, **{name: read(place, config, name, text) for name, text in settings.items()})
+
+
+def read(place: str, config: Any, name: str, text: str) -> Any:
+    """The value of one field of a config from text, by the type of what it holds.
+
+    Raises:
         ValueError: for an unknown field, or a text that the field's type cannot read.
     """
-    fields = {field.name: type(getattr(config, field.name)) for field in dataclasses.fields(config)}
-    changes = {}
-    for name, text in settings.items():
-        check.one_of(f"set {place}.", name, fields)
-        changes[name] = _parse(f"{place}.{name}", text, fields[name])
-    return dataclasses.replace(config, **changes)
+    check.one_of(f"field of {place}", name, [field.name for field in dataclasses.fields(config)])
+    return _parse(f"{place}.{name}", text, type(getattr(config, name)))
 
 
 def _parse(name: str, text: str, kind: type) -> Any:

@@ -10,7 +10,8 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import numpy as np
 
 from qgen import check
 from qgen import circuits as qc
+from qgen.check import Count, Positive, Share
 from qgen.classical import cluster, embedding, minhash
 from qgen.classical import near_duplicates as near
 from qgen.method import raise_if_failed, run
@@ -54,18 +56,24 @@ class Config:
         permutations: length of a MinHash signature.
     """
 
-    documents: int = 1500
-    validation: int = 400
-    planted: float = 0.2
-    edits: tuple = (0.05, 0.3)
-    budget: float = 1.0
-    features: int = 64
-    clusters: int = 32
-    iterations: int = 8
-    shots: int = 4096
-    trials: int = 12
-    shingle: int = 5
-    permutations: int = 128
+    documents: Annotated[int, partial(check.at_least, bound=2)] = 1500
+    validation: Annotated[int, partial(check.at_least, bound=2)] = 400
+    planted: Share = 0.2
+    edits: tuple[Share, ...] = (0.05, 0.3)
+    budget: Positive = 1.0
+    features: Annotated[int, partial(check.at_least, bound=2)] = 64
+    clusters: Count = 32
+    iterations: Count = 8
+    shots: Count = 4096
+    trials: Count = 12
+    shingle: Count = 5
+    permutations: Annotated[int, partial(check.at_least, bound=2)] = 128
+
+    def __post_init__(self) -> None:
+        """Refuses what no corpus can be curated with."""
+        check.fields("curation", self)
+        if len(self.edits) != 2 or self.edits[0] > self.edits[1]:
+            raise ValueError(f"Argument `curation.edits` must be two shares, the lower first, but is {self.edits}.")
 
 
 class Task(NamedTuple):
@@ -106,11 +114,8 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     """Plants copies into the raw documents and finds the natural near-duplicates by edit distance.
 
     Raises:
-        ValueError: if the corpus or a setting is too small.
+        ValueError: if the corpus is too small.
     """
-    check.at_least("documents", config.documents, 2)
-    check.within("planted", config.planted, 0.0, 1.0)
-    check.positive("budget", config.budget)
     documents = artefacts.documents
     check.at_least("len(artefacts.documents)", len(documents), 8)
     rng = np.random.default_rng(_seed(key))

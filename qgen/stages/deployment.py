@@ -9,13 +9,14 @@ Score: bits per byte of the smaller, quantised model on held-out documents; usin
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
+from qgen.check import Count, Part, Positive
 from qgen.circuits import count, sector
 from qgen.classical import subset
 from qgen.lm import generate, quantise, tokenizer, train, transformer
@@ -48,20 +49,28 @@ class Config:
         holdout: documents that score.
     """
 
-    removed: float = 0.35
-    precision: str = "int8"
-    expansion: str = "pairs"
-    calibration: int = 32
-    layers: int = 4
-    mixer: str = "full"
-    training: int = 30
-    shots: int = 128
-    sweeps: int = 50
-    tries: int = 64
-    penalty: float = 0.3
-    tokens: int = 32
-    prompts: int = 8
-    holdout: int = 40
+    removed: Part = 0.35
+    precision: Annotated[str, functools.partial(check.one_of, known=("int8", *FLOATS))] = "int8"
+    expansion: Annotated[str, functools.partial(check.one_of, known=removal.EXPANSIONS)] = "pairs"
+    calibration: Count = 32
+    layers: Count = 4
+    mixer: Annotated[str, functools.partial(check.one_of, known=("full", "ring"))] = "full"
+    training: Count = 30
+    shots: Count = 128
+    sweeps: Count = 50
+    tries: Count = 64
+    penalty: Positive = 0.3
+    tokens: Count = 32
+    prompts: Count = 8
+    holdout: Count = 40
+
+    def __post_init__(self) -> None:
+        """Refuses what no model can be deployed with."""
+        check.fields("deployment", self)
+
+    def branches(self, depth: int) -> int:
+        """How many of a model's 2 * depth branches are removed: at least one, never all."""
+        return min(2 * depth - 1, max(1, round(self.removed * 2 * depth)))
 
 
 class Problem(NamedTuple):
@@ -114,7 +123,7 @@ def problem(key: Key, config: Config, artefacts: Artefacts) -> Problem:
     held = tokenizer.stream(artefacts.tokenizer, artefacts.samples_holdout)
     time = max(1, min(model.context // 2, model.context - config.tokens))
     prompts = _windows(generator, held, config.prompts, time)
-    removed = min(2 * model.depth - 1, max(1, round(config.removed * 2 * model.depth)))
+    removed = config.branches(model.depth)
     energy = removal.energy(params, model, windows, config.expansion)
     return Problem(
         model,
@@ -168,7 +177,6 @@ def _finish(problem: Problem, config: Config, removed: Any, chance: Any) -> Depl
 
 @functools.partial(jax.jit, static_argnames="precision")
 def _quantised(params: Params, precision: str) -> Params:
-    check.one_of("precision", precision, ("int8", *FLOATS))
     return quantise.int8(params) if precision == "int8" else quantise.cast(params, FLOATS[precision])
 
 

@@ -9,7 +9,7 @@ Score: bits per byte on held-out text of a fixed probe that sees the loaded vect
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import optax
 
 from qgen import check
 from qgen import circuits as qc
+from qgen.check import Count, Positive
 from qgen.classical import compression, embedding
 from qgen.lm import tokenizer
 from qgen.quantum import mps_loader, tomography
@@ -44,17 +45,21 @@ class Config:
         ridge: weight of the probe's squared weights, in nats per token.
     """
 
-    vocabulary: int = 512
-    width: int = 16
-    window: int = 4
-    layers: int = 2
-    shots: int = 1024
-    rank: int = 1
-    parts: int = 4
-    codes: int = 32
-    probe_steps: int = 200
-    probe_rate: float = 0.1
-    ridge: float = 1e-6
+    vocabulary: Annotated[int, functools.partial(check.at_least, bound=tokenizer.BYTES + 1)] = 512
+    width: Annotated[int, functools.partial(check.at_least, bound=2)] = 16
+    window: Count = 4
+    layers: Count = 2
+    shots: Count = 1024
+    rank: Count = 1
+    parts: Count = 4
+    codes: Annotated[int, functools.partial(check.at_least, bound=2)] = 32
+    probe_steps: Count = 200
+    probe_rate: Positive = 0.1
+    ridge: Annotated[float, functools.partial(check.at_least, bound=0)] = 1e-6
+
+    def __post_init__(self) -> None:
+        """Refuses what no text can be encoded with."""
+        check.fields("encoding", self)
 
 
 class Problem(NamedTuple):

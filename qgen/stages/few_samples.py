@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from qgen import check
+from qgen.check import Count, Natural, Part, Positive, Share
 from qgen.lm import train, transformer
 from qgen.stages.base import Outcome
 from qgen.types import Key, Params
@@ -34,22 +37,26 @@ class Config:
         holdout: documents of each domain that score.
     """
 
-    samples: int = 64
-    validation: float = 0.2
-    steps: int = 32
-    batch: int = 8
-    trials: tuple[float, ...] = (0.3, 1.0, 3.0)
-    further: int = 2
-    full_rate: float = 3e-3
-    adapter_rate: float = 2e-2
-    rank: int = 2
-    temperature: float = 2.0
-    teacher: float = 0.5
-    layers: int = 4
-    hidden: int = 16
-    chunk: int = 32
-    shots: int = 1024
-    holdout: int = 40
+    samples: Annotated[int, partial(check.at_least, bound=2)] = 64
+    validation: Part = 0.2
+    steps: Count = 32
+    batch: Count = 8
+    trials: tuple[Positive, ...] = (0.3, 1.0, 3.0)
+    further: Natural = 2
+    full_rate: Positive = 3e-3
+    adapter_rate: Positive = 2e-2
+    rank: Count = 2
+    temperature: Positive = 2.0
+    teacher: Share = 0.5
+    layers: Count = 4
+    hidden: Count = 16
+    chunk: Count = 32
+    shots: Count = 1024
+    holdout: Count = 40
+
+    def __post_init__(self) -> None:
+        """Refuses what no arm can learn with."""
+        check.fields("finetuning", self)
 
 
 class Problem(NamedTuple):

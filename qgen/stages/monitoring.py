@@ -9,12 +9,14 @@ Score: AUROC of the anomalies among undrifted requests; power, false alarms and 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qgen import check
+from qgen.check import Count, Part, Positive, Share
 from qgen.classical import anomaly, detect
 from qgen.lm import transformer
 from qgen.quantum import kernel
@@ -49,22 +51,26 @@ class Config:
         alpha: level of the drift tests.
     """
 
-    length: int = 32
-    reference: int = 96
-    windows: int = 16
-    window: int = 16
-    drift: float = 0.8
-    anomalies: int = 60
-    severity: float = 0.4
-    features: int = 6
-    trials: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
-    nu: float = 0.1
-    trees: int = 100
-    reps: int = 2
-    bandwidth: float = 0.2
-    shots: int = 1024
-    permutations: int = 199
-    alpha: float = 0.05
+    length: Count = 32
+    reference: Annotated[int, functools.partial(check.at_least, bound=4)] = 96
+    windows: Annotated[int, functools.partial(check.at_least, bound=2)] = 16
+    window: Annotated[int, functools.partial(check.at_least, bound=2)] = 16
+    drift: Annotated[float, functools.partial(check.within, low=0.01, high=1)] = 0.8
+    anomalies: Count = 60
+    severity: Share = 0.4
+    features: Annotated[int, functools.partial(check.within, low=2, high=16)] = 6
+    trials: tuple[Positive, ...] = (0.25, 0.5, 1.0, 2.0)
+    nu: Annotated[float, functools.partial(check.within, low=1e-6, high=1)] = 0.1
+    trees: Count = 100
+    reps: Count = 2
+    bandwidth: Positive = 0.2
+    shots: Count = 1024
+    permutations: Count = 199
+    alpha: Part = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuses what no stream can be watched with."""
+        check.fields("monitoring", self)
 
 
 class Problem(NamedTuple):

@@ -9,14 +9,15 @@ Score: bits per byte of the held-out documents.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from qgen import method
+from qgen import check, method
+from qgen.check import Count, Part, Positive
 from qgen.classical import gradient
 from qgen.lm import data, tokenizer, train, transformer
 from qgen.quantum import generator
@@ -48,19 +49,28 @@ class Config:
         evaluation_characters: about how many held-out characters the score reads.
     """
 
-    steps: int = 140
-    batch: int = 8
-    trial_steps: int = 30
-    phase_share: float = 0.1
-    phase_batches: int = 16
-    layers: int = 3
-    shots: int = 4096
-    final_shots: int = 100_000
-    natural_rate: float = 0.1
-    adam_rate: float = 0.02
-    gain_rate: float = 0.02
-    damping: float = 0.02
-    evaluation_characters: int = 50_000
+    steps: Annotated[int, functools.partial(check.at_least, bound=2)] = 140
+    batch: Count = 8
+    trial_steps: Count = 30
+    phase_share: Part = 0.1
+    phase_batches: Count = 16
+    layers: Count = 3
+    shots: Count = 4096
+    final_shots: Count = 100_000
+    natural_rate: Positive = 0.1
+    adam_rate: Positive = 0.02
+    gain_rate: Positive = 0.02
+    damping: Positive = 0.02
+    evaluation_characters: Count = 50_000
+
+    def __post_init__(self) -> None:
+        """Refuses what nothing can be trained with, and a gain phase that leaves no step before it."""
+        check.fields("training", self)
+        if self.host_steps < 1:
+            raise ValueError(
+                f"Argument `training.phase_share` must leave at least 1 of {self.steps} steps, but is "
+                f"{self.phase_share}."
+            )
 
     @property
     def phase_steps(self) -> int:

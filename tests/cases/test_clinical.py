@@ -138,5 +138,8 @@ def test_a_file_of_the_users_is_read(tmp_path):
     path.write_text("a,y\n1,5\n")
     with pytest.raises(MissingData, match="last column is 0 or 1"):
         clinical.load(clinical.Config(), {"heart": path})
-    with pytest.raises(ValueError, match="`features` must be powers of two"):
-        clinical.load(clinical.Config(features=6), {})
+    with pytest.raises(ValueError, match=r"`clinical\.features` must be a power of two"):
+        clinical.Config(features=6)
+    for name, change in (("features", 32), ("widths", (64,)), ("folds", 213), ("sizes", (550,))):
+        with pytest.raises(ValueError, match=rf"`clinical\.{name}` must lie in"):
+            clinical.load(clinical.Config(**{name: change}), {})

@@ -124,9 +124,9 @@ def test_tpe_keeps_optuna_as_loud_as_it_was(blind):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"depths": (4,)}, "`depths` must have 2 entries"),
+        ({"depths": (4,)}, "depths` must have 2 entries"),
         ({"depths": (4,), "widths": (16,), "learning_rates": (0.1,), "warmups": (0.1,)}, "must be at least 2"),
-        ({"budget": 2}, "`budget` must be at least 3"),
+        ({"budget": 2}, "budget` must be at least 3"),
     ],
 )
 def test_config_refuses(fields, message):
