@@ -172,6 +172,21 @@ def test_a_power_of_version_2_follows_any_comment(comment):
     assert circuit.ops == (gate("rx", 0, 9.0),)
 
 
+@pytest.mark.parametrize("name, n, entries", [
+    ("rccx", 3, {(5, 5): -1, (6, 7): -1j, (7, 6): 1j}),
+    ("rc3x", 4, {(12, 12): 1j, (13, 13): -1j, (14, 15): 1, (15, 14): -1}),
+])  # fmt: skip
+def test_relative_phase_toffoli_gates_have_qiskits_matrices(name, n, entries):
+    # RCCXGate and RC3XGate of Qiskit, whose first qubit is the least significant, in our order.
+    wanted = np.eye(2**n, dtype=complex)
+    wanted[-2:, -2:] = 0
+    for place, entry in entries.items():
+        wanted[place] = entry
+    places = ", ".join(f"q[{k}]" for k in range(n))
+    circuit = from_qasm(f'OPENQASM 2.0; include "qelib1.inc"; qreg q[{n}]; {name} {places};')
+    np.testing.assert_allclose(dense(circuit.ops, n), wanted, rtol=0, atol=SINGLE)
+
+
 def test_built_in_u_has_the_phase_of_the_specification():
     # U(theta, phi, lambda) of OpenQASM 3 (arXiv:2104.14722, section 3.2) at generic angles.
     t, p, la = 0.7, 0.4, -1.1
