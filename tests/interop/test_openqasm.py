@@ -287,6 +287,11 @@ def test_bad_programs_and_bad_exports_are_refused(monkeypatch):
         to_qasm(circuit, version=2)
     with pytest.raises(ValueError, match="`params` must hold 1 numbers, but holds 3"):
         to_qasm(circuit, [0.1, 0.2, 0.3])
+    for number in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"OpenQASM has no word for {number}"):
+            to_qasm(circuit, [number])
+        with pytest.raises(ValueError, match=f"OpenQASM has no word for {number}"):
+            to_qasm(Circuit(1, (gate("rx", 0, Angle(0, number)), gate("rx", 0, number))))
     with pytest.raises(ValueError, match="A matrix on 2 qubits has no exact form"):
         to_qasm(Circuit(2, (qc.unitary(np.eye(4), (0, 1)),)))
     with pytest.raises(ValueError, match="no gate `rzz` under 1 controls: write version 3"):
