@@ -1,9 +1,12 @@
 """Imports go down only; the rule is itself tried on a planted bad tree."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
@@ -91,9 +94,33 @@ def test_a_bad_tree_is_caught(tmp_path):
     assert {line.split("/")[1][0] for line in violations(tmp_path)} == {"a", "b", "c", "d", "e", "g"}
 
 
+HEAVY = ("pennylane", "sklearn", "matplotlib", "pandas", "optuna", "tokenizers", "datasketch")
+
+
 def test_import_is_light():
-    heavy = ("pennylane", "sklearn", "matplotlib", "pandas", "optuna", "tokenizers", "datasketch")
     parts = "qgen.stages, qgen.circuits, qgen.energy, qgen.report"
-    code = f"import sys, {parts}; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, {parts}; print([m for m in {HEAVY} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+WATCHED = """
+import sys
+seen = []
+watched = ("ctypes.dlopen", "subprocess.Popen")
+sys.addaudithook(lambda event, args: seen.append(event) if event in watched and "qgen" in str(args) else None)
+import {module}
+print([m for m in {heavy} if m in sys.modules], seen)
+from qgen.circuits.engine import native
+native.instruction_set()
+print((native.FOLDER / "libqgen_best.so").exists() == ("ctypes.dlopen" in seen))
+"""
+
+
+@pytest.mark.parametrize("module", ["qgen", "qgen.circuits"])
+def test_import_neither_builds_nor_loads_the_kernel(module):
+    code = WATCHED.format(module=module, heavy=HEAVY)
+    environment = {name: value for name, value in os.environ.items() if name != "QGEN_NATIVE"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[] []", "True"]

@@ -99,7 +99,7 @@ def estimate(
         state: as in `apply`; it gets no gradient.
 
     Returns:
-        A scalar.
+        A scalar. With "shift" it has a gradient, but no forward mode: `jax.jvp` raises TypeError.
 
     Raises:
         ValueError: as `apply`, or if `shots` is below 1, `gradient` is unknown or the observable does not fit.
@@ -183,6 +183,7 @@ _shifted.defvjp(_shifted_forward, _shifted_backward)
 def _score(
     key: Key, circuit: Circuit, vector: Array, words: tuple[Word, ...], coefficients: Array, shots: int, state: Any
 ) -> Array:
+    state = None if state is None else jax.lax.stop_gradient(state)
     total = jnp.zeros((), vector.dtype)
     for number, members in enumerate(groups(Observable(words))):
         density = probabilities(circuit + _readout([words[k] for k in members], circuit.n_qubits), vector, state=state)

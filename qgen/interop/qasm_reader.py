@@ -1,6 +1,7 @@
 """OpenQASM 2 and 3 programs as circuits, parsed by the reference parser of the OpenQASM project."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import re
@@ -20,10 +21,12 @@ from qgen.interop.qasm_scope import (
     angle_of,
     bits_of,
     error_at,
+    integer_of,
     number_of,
     places_of,
     range_of,
     size_of,
+    value_of,
     wires_of,
 )
 
@@ -59,13 +62,14 @@ def from_qasm(text: str) -> Circuit:
     except ImportError as error:
         raise ImportError("Reading OpenQASM needs its parser: pip install 'qgen[qasm]'.") from error
     # The parser is that of version 3, where `^` is not a power and binds less than a sum.
-    source = text.replace("^", "**") if re.search(r"^\s*OPENQASM\s+2", text, re.MULTILINE) else text
+    bare = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)  # without comments
+    source = text.replace("^", "**") if re.match(r"\s*OPENQASM\s+2", bare) else text
     complaint = io.StringIO()  # where the parser says what it stumbled over
     try:
         with contextlib.redirect_stderr(complaint):
             program = parser.parse(source)
     except parser.QASM3ParsingError as error:
-        said = complaint.getvalue().strip() or str(error)
+        said = complaint.getvalue().strip() or str(error) or _stumble(error.__cause__)
         raise ValueError(f"The OpenQASM program does not parse: {said}.") from error
     version = (program.version or "3").split(".")[0]
     if version not in ("2", "3"):
@@ -74,10 +78,17 @@ def from_qasm(text: str) -> Circuit:
     scope.gates["U"] = (3, 1, native_u if version == "3" else row_rule("u3"))
     if version == "2":
         scope.gates["CX"] = (0, 2, row_rule("cx"))
+    scope.names.update(scope.gates)
     items = list(_run(program.statements, scope))
     if not scope.n_qubits:
         raise ValueError("The OpenQASM program declares no qubits.")
     return Circuit(scope.n_qubits, tuple(items))
+
+
+def _stumble(cause: Any) -> str:
+    """What the parser did not expect, where it says no word itself."""
+    token = cause.args[0].offendingToken
+    return f"line {token.line}:{token.column} `{token.text}` is not expected here"
 
 
 def _run(statements: Iterable[Any], scope: Scope) -> Iterable[Item]:
@@ -88,8 +99,17 @@ def _run(statements: Iterable[Any], scope: Scope) -> Iterable[Item]:
             raise error_at(statement, f"A circuit cannot express the statement {name}")
         try:
             yield from _STATEMENTS[name](statement, scope)
-        except ValueError as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise error if str(error).startswith("Line ") else error_at(statement, str(error).rstrip(".")) from error
+
+
+def _block(statements: Sequence[Any], scope: Scope, numbers: Mapping[str, Any]) -> Iterable[Item]:
+    """The items of a block: its names, and the numbers given to it, end with it."""
+    for statement in statements:
+        if type(getattr(statement, "type", None)).__name__ == "BitType":
+            raise error_at(statement, "Bits are declared outside of loops and branches")
+    inner = dataclasses.replace(scope, numbers={**scope.numbers, **numbers}, names=set(numbers))
+    yield from _run(statements, inner)
 
 
 def _include(node: Any, scope: Scope) -> Iterable[Item]:
@@ -97,11 +117,14 @@ def _include(node: Any, scope: Scope) -> Iterable[Item]:
         raise error_at(node, f"Only {' and '.join(INCLUDES)} can be included, not {node.filename!r}")
     version = INCLUDES[node.filename]
     for name in STANDARD[version].split():
+        if version == 3 or name in scope.names:  # the gates of `qelib1.inc`, which has grown, may be defined anew
+            scope.declare(name, node)
         scope.gates[name] = standard(name, version)
     return ()
 
 
 def _declare_qubits(node: Any, scope: Scope) -> Iterable[Item]:
+    scope.declare(node.qubit.name, node)
     start, size = scope.n_qubits, size_of(node.size, scope)
     scope.qubits[node.qubit.name] = tuple(range(start, start + size))
     return ()
@@ -110,6 +133,7 @@ def _declare_qubits(node: Any, scope: Scope) -> Iterable[Item]:
 def _declare(node: Any, scope: Scope) -> Iterable[Item]:
     """Classical bits, or a number that keeps its first value."""
     name, start = node.identifier.name, node.init_expression
+    scope.declare(name, node)
     if type(node.type).__name__ == "BitType":
         first, size = scope.n_bits, size_of(node.type.size, scope)
         scope.bits[name] = tuple(range(first, first + size))
@@ -120,7 +144,7 @@ def _declare(node: Any, scope: Scope) -> Iterable[Item]:
         return ()
     if start is None:
         raise error_at(node, f"The number `{name}` needs a value: numbers of a circuit do not change")
-    scope.numbers[name] = number_of(start, scope)
+    scope.numbers[name] = value_of(start, node.type, scope)
     return ()
 
 
@@ -129,6 +153,7 @@ def _input(node: Any, scope: Scope) -> Iterable[Item]:
         raise error_at(node, "A circuit has no outputs but its bits")
     if type(node.type).__name__ not in ("FloatType", "AngleType"):
         raise error_at(node, "Only `input float` and `input angle` become parameters")
+    scope.declare(node.identifier.name, node)
     scope.numbers[node.identifier.name] = Angle(scope.n_inputs)
     scope.n_inputs += 1
     return ()
@@ -138,6 +163,9 @@ def _define(node: Any, scope: Scope) -> Iterable[Item]:
     """A gate: the row of our table that it equals, else its body wherever it is called."""
     formal = [argument.name for argument in node.arguments]
     places = [qubit.name for qubit in node.qubits]
+    scope.declare(node.name.name, node)
+    if len({*formal, *places}) < len(formal) + len(places):
+        raise error_at(node, f"Gate `{node.name.name}` uses a name for two of its arguments")
     # Gates see only what was defined before them, and no variables but constants and their own.
     numbers = {name: value for name, value in scope.numbers.items() if isinstance(value, int | float)}
     outer = dict(scope.gates)
@@ -211,15 +239,17 @@ def _modified(
     total = n_wires
     for modifier in reversed(modifiers):
         kind = modifier.modifier.name
-        argument = None if modifier.argument is None else number_of(modifier.argument, scope)
         if kind == "inv":
             act = _power(act, -1)
         elif kind == "pow":
-            if argument is None or isinstance(argument, Angle) or int(argument) != argument:
+            argument = number_of(modifier.argument, scope)
+            if isinstance(argument, Angle) or int(argument) != argument:
                 raise error_at(modifier, "The modifier `pow` takes an integer, for a circuit has no fractional powers")
             act = _power(act, int(argument))
         else:
-            count = 1 if argument is None else int(argument)
+            count = 1 if modifier.argument is None else integer_of(modifier.argument, scope)
+            if count < 1:
+                raise error_at(modifier, f"A gate has at least 1 control, not {count}")
             act = _under(act, count, int(kind == "ctrl"))
             total += count
 
@@ -276,7 +306,7 @@ def _branch(node: Any, scope: Scope) -> Iterable[Item]:
             raise error_at(node, "An `else` needs a condition on one bit")
         branches.append((node.else_block, {bit: 1 - value for bit, value in holds.items()}))
     for block, wanted in branches:
-        for item in _run(block, scope):
+        for item in _block(block, scope, {}):
             if not isinstance(item, Op):
                 raise error_at(node, "Only gates can depend on bits, not measurements, resets or further conditions")
             yield Conditional(item, tuple(wanted), tuple(wanted.values()))
@@ -296,7 +326,7 @@ def _condition(node: Any, scope: Scope) -> dict[int, int]:
             return {bit: 1 - value for bit, value in inner.items()}
     if kind == "BinaryExpression" and node.op.name in ("==", "!="):
         bits = bits_of(node.lhs, scope)
-        value = int(number_of(node.rhs, scope))
+        value = integer_of(node.rhs, scope)
         if not 0 <= value < 2 ** len(bits):
             raise error_at(node, f"{len(bits)} bits never hold {value}")
         if node.op.name == "==" or len(bits) == 1:
@@ -316,14 +346,11 @@ def _loop(node: Any, scope: Scope) -> Iterable[Item]:
     if type(values).__name__ == "RangeDefinition":
         turns = list(range_of(values, scope))
     elif type(values).__name__ == "DiscreteSet":
-        turns = [number_of(value, scope) for value in values.values]
+        turns = [value_of(value, node.type, scope) for value in values.values]
     else:
         raise error_at(node, "A loop runs over a range or a set of numbers")
-    outer = dict(scope.numbers)
     for turn in turns:
-        scope.numbers[node.identifier.name] = turn
-        yield from _run(node.block, scope)
-    scope.numbers = outer
+        yield from _block(node.block, scope, {node.identifier.name: turn})
 
 
 _STATEMENTS: Mapping[str, Callable[[Any, Scope], Iterable[Item]]] = {

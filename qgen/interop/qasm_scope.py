@@ -22,6 +22,9 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
 
 CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e}
 
+INTEGERS = ("IntType", "UintType")
+"""The types of whole numbers."""
+
 Number = float | Angle
 Rule = Callable[[Sequence[Number], tuple[int, ...]], list[Op]]
 
@@ -36,6 +39,7 @@ class Scope:
         bits: the classical bits of every register.
         numbers: constants, inputs, loop variables and arguments.
         gates: the number of angles and of wires of every gate, and what makes its operations.
+        names: what is declared here and may not be declared again.
         n_inputs: how many inputs are declared.
     """
 
@@ -44,7 +48,14 @@ class Scope:
     bits: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     numbers: dict[str, Any] = dataclasses.field(default_factory=lambda: dict(CONSTANTS))
     gates: dict[str, tuple[int, int, Rule]] = dataclasses.field(default_factory=dict)
+    names: set[str] = dataclasses.field(default_factory=set)
     n_inputs: int = 0
+
+    def declare(self, name: str, node: Any) -> None:
+        """Takes a name, which must be new in this scope."""
+        if name in self.names:
+            raise error_at(node, f"`{name}` is declared twice")
+        self.names.add(name)
 
     @property
     def n_qubits(self) -> int:
@@ -83,11 +94,14 @@ def _picked(
         raise error_at(name, f"There are no {what} called `{getattr(name, 'name', name)}`")
     places = known[name.name]
     for index in indices:
-        (element,) = index if isinstance(index, list) else index.values if hasattr(index, "values") else [index]
-        if type(element).__name__ == "RangeDefinition":
-            chosen = list(range_of(element, scope, len(places)))
+        if type(index).__name__ == "DiscreteSet":
+            chosen = [integer_of(element, scope) for element in index.values]
+        elif len(index) > 1:
+            raise error_at(name, f"`{name.name}` has one dimension, but {len(index)} indices are given")
+        elif type(index[0]).__name__ == "RangeDefinition":
+            chosen = list(range_of(index[0], scope, len(places)))
         else:
-            chosen = [int(number_of(element, scope))]
+            chosen = [integer_of(index[0], scope)]
         if any(not -len(places) <= k < len(places) for k in chosen):
             raise error_at(name, f"`{name.name}` has {len(places)} {what}, but {chosen} is asked for")
         places = tuple(places[k] for k in chosen)
@@ -96,11 +110,14 @@ def _picked(
 
 def range_of(node: Any, scope: Scope, length: int | None = None) -> range:
     """A range of OpenQASM, which includes its end."""
-    step = 1 if node.step is None else int(number_of(node.step, scope))
+    step = 1 if node.step is None else integer_of(node.step, scope)
+    if step == 0:
+        raise error_at(node, "The step of a range must not be 0")
     if node.end is None and length is None:
         raise error_at(node, "A range needs an end")
-    start = 0 if node.start is None else int(number_of(node.start, scope))
-    end = (length or 0) - 1 if node.end is None else int(number_of(node.end, scope))
+    first, last = (0, (length or 0) - 1) if step > 0 else ((length or 0) - 1, 0)
+    start = first if node.start is None else integer_of(node.start, scope)
+    end = last if node.end is None else integer_of(node.end, scope)
     if length is not None:
         start, end = (k + length if k < 0 else k for k in (start, end))
     return range(start, end + (1 if step > 0 else -1), step)
@@ -108,7 +125,25 @@ def range_of(node: Any, scope: Scope, length: int | None = None) -> range:
 
 def size_of(node: Any, scope: Scope) -> int:
     """The size of a register; without one it holds a single place."""
-    return 1 if node is None else int(number_of(node, scope))
+    size = 1 if node is None else integer_of(node, scope)
+    if size < 1:
+        raise error_at(node, f"A register holds at least 1 place, not {size}")
+    return size
+
+
+def integer_of(node: Any, scope: Scope) -> int:
+    """The whole number that an expression stands for."""
+    value = number_of(node, scope)
+    if isinstance(value, Angle):
+        raise error_at(node, "A whole number is needed here, and an input's value is not known")
+    if int(value) != value:
+        raise error_at(node, f"A whole number is needed here, not {value}")
+    return int(value)
+
+
+def value_of(node: Any, kind: Any, scope: Scope) -> Any:
+    """The value of an expression as a number of a declared type."""
+    return integer_of(node, scope) if type(kind).__name__ in INTEGERS else number_of(node, scope)
 
 
 def angle_of(node: Any, scope: Scope) -> Number:
@@ -118,7 +153,15 @@ def angle_of(node: Any, scope: Scope) -> Number:
 
 
 def number_of(node: Any, scope: Scope) -> Any:
-    """The value of an expression: a number, or an Angle that is linear in one input."""
+    """The value of an expression: a finite number, or an Angle that is linear in one input."""
+    value = _value(node, scope)
+    parts = (value.scale, value.offset) if isinstance(value, Angle) else (value,)
+    if not all(isinstance(part, int | float) and math.isfinite(part) for part in parts):
+        raise error_at(node, f"A number must be finite and real, not {value}")
+    return value
+
+
+def _value(node: Any, scope: Scope) -> Any:
     kind = type(node).__name__
     if kind in ("IntegerLiteral", "FloatLiteral", "BooleanLiteral"):
         return node.value
@@ -127,7 +170,12 @@ def number_of(node: Any, scope: Scope) -> Any:
             raise error_at(node, f"There is no number called `{node.name}`")
         return scope.numbers[node.name]
     if kind == "Cast":
-        return number_of(node.argument, scope)
+        value = number_of(node.argument, scope)
+        if type(node.type).__name__ not in INTEGERS:
+            return value
+        if isinstance(value, Angle):
+            raise error_at(node, "An angle must be linear in its input, but its whole part is not")
+        return math.trunc(value)
     if kind == "UnaryExpression" and node.op.name in ("-", "+"):
         value = number_of(node.expression, scope)
         return -value if node.op.name == "-" else value
@@ -164,7 +212,11 @@ def _combine(node: Any, left: Any, right: Any, scope: Scope) -> Any:
             raise error_at(node, f"OpenQASM 3 rounds the quotient of integers {left}/{right}: write {left}.0/{right}")
         return left / right
     elif traced == [False, False] and op in ("**", "%"):
-        return left**right if op == "**" else left % right
+        if op == "%":
+            return left % right
+        power = float(left) ** right  # whole numbers without end would take forever
+        whole = isinstance(left, int) and isinstance(right, int) and right >= 0
+        return int(power) if whole else power
     raise error_at(node, f"An angle must be linear in one input: `{op}` of these is not")
 
 

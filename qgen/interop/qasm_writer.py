@@ -66,12 +66,19 @@ class _Page:
         """An angle: a number at full precision, or linear in an input or in an argument of a definition."""
         if isinstance(angle, Angle) and not names:
             if self.params is not None:
-                return repr(float(value(angle, self.params)))
+                return _number(value(angle, self.params))
             names = [f"theta_{k}" for k in range(angle.index + 1)]
         if not isinstance(angle, Angle):
-            return repr(float(angle))
-        scaled = names[angle.index] if angle.scale == 1 else f"{float(angle.scale)!r}*{names[angle.index]}"
-        return scaled if angle.offset == 0 else f"{scaled} + {float(angle.offset)!r}"
+            return _number(angle)
+        scaled = names[angle.index] if angle.scale == 1 else f"{_number(angle.scale)}*{names[angle.index]}"
+        return scaled if angle.offset == 0 else f"{scaled} + {_number(angle.offset)}"
+
+
+def _number(number: Any) -> str:
+    """A number at full precision."""
+    if not math.isfinite(number):
+        raise ValueError(f"OpenQASM has no word for {number}: a circuit's angles must be finite.")
+    return repr(float(number))
 
 
 def to_qasm(circuit: Circuit, params: Any = None, version: int = 3) -> str:
@@ -89,8 +96,9 @@ def to_qasm(circuit: Circuit, params: Any = None, version: int = 3) -> str:
         The program; its angles have the digits that give the same double-precision numbers back.
 
     Raises:
-        ValueError: if the version is not 2 or 3, the parameters do not fit or are missing in version 2, a matrix has
-            more than one qubit, or version 2 has no word for a gate under controls or a condition.
+        ValueError: if the version is not 2 or 3, the parameters do not fit or are missing in version 2, an angle is
+            not finite, a matrix has more than one qubit, or version 2 has no word for a gate under controls or a
+            condition.
 
     Example:
         >>> from qgen.circuits import Circuit, gate

@@ -339,6 +339,21 @@ def test_a_missing_or_stale_kernel_says_what_to_install(built, reason, monkeypat
     assert reason in caplog.text and "install a C++17 compiler" in caplog.text
 
 
+@pytest.mark.parametrize("content", ["damaged", "foreign"])
+@pytest.mark.parametrize("broken, other", [("best", "baseline"), (native._best(), "best")], ids=["chooser", "kernel"])
+def test_a_damaged_or_foreign_kernel_leaves_circuits_to_xla(broken, other, content, monkeypatch, tmp_path, caplog):
+    for path in native.FOLDER.iterdir():
+        if path.suffix in (".h", ".cpp", ".so"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    foreign = (tmp_path / f"libqgen_{other}.so").read_bytes()
+    (tmp_path / f"libqgen_{broken}.so").write_bytes(b"no library" if content == "damaged" else foreign)
+    monkeypatch.setattr(native, "FOLDER", tmp_path)
+    assert native._best.__wrapped__() is None
+    (record,) = caplog.records
+    assert "cannot be loaded" in record.message and "install a C++17 compiler" in record.message
+    assert "\n" not in record.message
+
+
 def test_a_kernel_for_no_processor(monkeypatch, tmp_path, caplog):
     for path in [*native.FOLDER.glob("*.h"), *native.FOLDER.glob("*.cpp"), native.FOLDER / "libqgen_best.so"]:
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -1,5 +1,6 @@
 """How the compiled engine is built, XLA's interface as jaxlib declares it, and the kernel under the sanitisers."""
 
+import ctypes
 import importlib.util
 import pathlib
 import platform
@@ -107,11 +108,22 @@ def test_the_declarations_are_jaxlibs(compiler):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture
+def instruction_sets(hook, compiler, tmp_path):
+    """What this processor runs."""
+    name = "libqgen_best.so"
+    subprocess.run(hook.commands(compiler, SOURCES, tmp_path)[name], check=True)
+    best = native._text(ctypes.CDLL(str(tmp_path / name)).qgen_best)
+    return native.INSTRUCTION_SETS[: native.INSTRUCTION_SETS.index(best) + 1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitiser", ["address,undefined", "thread"])
-@pytest.mark.parametrize("flags", [(), ("-mavx2", "-mfma")])
-def test_random_programs_under_the_sanitisers(compiler, sanitiser, flags, tmp_path):
-    made = tmp_path / "check"
+@pytest.mark.parametrize("name", native.INSTRUCTION_SETS)
+def test_random_programs_under_the_sanitisers(hook, compiler, instruction_sets, sanitiser, name, tmp_path):
+    if name not in instruction_sets:
+        pytest.skip(f"this processor lacks {name}")
+    made, flags = tmp_path / "check", hook.INSTRUCTION_SETS[name]
     command = [*compiler, "-std=c++17", "-O1", "-g", "-pthread", "-fno-sanitize-recover=all", f"-fsanitize={sanitiser}"]
     command += [*flags, "-I", str(SOURCES), str(CHECKS / "check.cpp"), "-o", str(made)]
     built = subprocess.run(command, capture_output=True, text=True)

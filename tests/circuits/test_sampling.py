@@ -71,6 +71,20 @@ def test_coefficients_get_the_shots_gradient(key):
     np.testing.assert_allclose(jax.grad(f)(c) @ c, f(c), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("gradient", ["shift", "score"])
+def test_a_state_gets_no_gradient(key, gradient):
+    circuit, params = small()
+    value = lambda p, re: qc.estimate(key, circuit, p, qc.z(0), 50, gradient, jax.lax.complex(re, 0 * re))  # noqa: E731
+    slopes = jax.grad(value, (0, 1))(jnp.asarray(params), jnp.eye(8)[3])
+    assert np.any(slopes[0]) and not np.any(slopes[1])
+
+
+def test_shift_has_no_forward_mode(key):
+    circuit, params = small()
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda p: qc.estimate(key, circuit, p, qc.z(0), 50), (jnp.asarray(params),), (jnp.ones(len(params)),))
+
+
 def test_a_measured_bell_pair_collapses(key):
     circuit = qc.Circuit(2, (qc.gate("ry", 0, qc.Angle(0)), qc.gate("cx", (0, 1)), qc.Measure(0, 0), qc.Measure(1, 1)))
     runs, t = 4000, 0.8

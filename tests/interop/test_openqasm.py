@@ -127,6 +127,12 @@ EQUAL = {
     "functions": ("ry(sin(0.3) + sqrt(2.0) % 1) q[0];", f"ry({math.sin(0.3) + math.sqrt(2.0) % 1!r}) q[0];"),
     "register": ("h q; barrier q; cx q[0], q[1:2];", "h q[0]; h q[1]; h q[2]; cx q[0], q[1]; cx q[0], q[2];"),
     "negative index": ("x q[-1];", "x q[2];"),
+    "index set": ("c[{2, 0}] = measure q[{0, -1}];", "c[2] = measure q[0]; c[0] = measure q[2];"),
+    "set in a condition": ("if (c[{2, 0}] == 1) x q[0];", "if (c[2] == 1 && c[0] == 0) x q[0];"),
+    "backwards": ("c = measure q[:-1:0];", "c[0] = measure q[2]; c[1] = measure q[1]; c[2] = measure q[0];"),
+    "whole quotient": ("const int n = 6 / 2; x q[n - 1]; x q[int(1.7)];", "x q[2]; x q[1];"),
+    "constant in a loop": ("for int k in [0:1] { const float a = 0.5 * k; rx(a) q[k]; } const float a = 3; rx(a) q[0];",
+                           "rx(0.0) q[0]; rx(0.5) q[1]; rx(3) q[0];"),
     "declared outcome": ("bit[1] d = measure q[1];", "bit[1] d; d[0] = measure q[1];"),
     "powers": ("pow(2) @ s q[0]; pow(-1) @ t q[0];", "s q[0]; s q[0]; tdg q[0];"),
     "registers measured": ("c = measure q; reset q[0:1];", "c[0] = measure q[0]; c[1] = measure q[1]; "
@@ -146,6 +152,39 @@ EQUAL = {
 def test_constructs_equal_what_they_stand_for(name):
     short, long = EQUAL[name]
     assert from_qasm(HEAD + short) == from_qasm(HEAD + long)
+
+
+def test_a_gate_of_version_2s_library_is_defined_before_it_or_after_but_not_twice():
+    head, own = 'OPENQASM 2.0; include "qelib1.inc"; ', "gate rzz(t) a, b { cx a, b; } "
+    use = "qreg q[2]; rzz(0.1) q[0], q[1];"
+    assert from_qasm(head + own + use).ops == (gate("cx", (0, 1)),)
+    for wrong in (
+        head + own + own + use,
+        "OPENQASM 2.0; gate rzz(t) a, b { } " + head.removeprefix("OPENQASM 2.0;") + use,
+    ):
+        with pytest.raises(ValueError, match="Line 1: `rzz` is declared twice"):
+            from_qasm(wrong)
+
+
+@pytest.mark.parametrize("comment", ["/* by hand */ ", "// by hand\n", "/* OPENQASM 3.0; */ /**/ // 3\n"])
+def test_a_power_of_version_2_follows_any_comment(comment):
+    circuit = from_qasm(comment + 'OPENQASM 2.0; include "qelib1.inc"; qreg q[1]; rx(1 + 2^3) q[0];')
+    assert circuit.ops == (gate("rx", 0, 9.0),)
+
+
+@pytest.mark.parametrize("name, n, entries", [
+    ("rccx", 3, {(5, 5): -1, (6, 7): -1j, (7, 6): 1j}),
+    ("rc3x", 4, {(12, 12): 1j, (13, 13): -1j, (14, 15): 1, (15, 14): -1}),
+])  # fmt: skip
+def test_relative_phase_toffoli_gates_have_qiskits_matrices(name, n, entries):
+    # RCCXGate and RC3XGate of Qiskit, whose first qubit is the least significant, in our order.
+    wanted = np.eye(2**n, dtype=complex)
+    wanted[-2:, -2:] = 0
+    for place, entry in entries.items():
+        wanted[place] = entry
+    places = ", ".join(f"q[{k}]" for k in range(n))
+    circuit = from_qasm(f'OPENQASM 2.0; include "qelib1.inc"; qreg q[{n}]; {name} {places};')
+    np.testing.assert_allclose(dense(circuit.ops, n), wanted, rtol=0, atol=SINGLE)
 
 
 def test_built_in_u_has_the_phase_of_the_specification():
@@ -194,6 +233,37 @@ WRONG = {
     "for int k in [0:] { x q[k]; }": "A range needs an end",
     'include "other.inc";': "can be included, not 'other.inc'",
     "x q[0": "does not parse: line 2:",
+    "h q[0]": "does not parse: line 2:6 `<EOF>` is not expected here",
+    "opaque g a;": "does not parse: line 2:9 `a` is not expected here",
+    "x q[1.7];": "Line 2: A whole number is needed here, not 1.7",
+    "x q[0, 1];": "Line 2: `q` has one dimension, but 2 indices are given",
+    "x q[{0, 3}];": "Line 2: `q` has 3 qubits, but .0, 3. is asked for",
+    "for int k in [0:0:2] x q[k];": "Line 2: The step of a range must not be 0",
+    "for int k in {0.5} x q[k];": "Line 2: A whole number is needed here, not 0.5",
+    "for int k in [0:1] { bit d = measure q[k]; }": "Line 2: Bits are declared outside of loops and branches",
+    "qubit[2.5] r;": "Line 2: A whole number is needed here, not 2.5",
+    "qubit[-2] r;": "Line 2: A register holds at least 1 place, not -2",
+    "const int n = 1.7;": "Line 2: A whole number is needed here, not 1.7",
+    "ctrl(0) @ x q[0];": "Line 2: A gate has at least 1 control, not 0",
+    "ctrl(1.5) @ x q[0], q[1];": "Line 2: A whole number is needed here, not 1.5",
+    "input float a; ctrl(a) @ x q[0];": "Line 2: A whole number is needed here, and an input's value is not known",
+    "input float a; x q[a];": "Line 2: A whole number is needed here, and an input's value is not known",
+    "input float a; x q[int(a)];": "Line 2: An angle must be linear in its input, but its whole part is not",
+    "input float a; if (c == a) x q[0];": "Line 2: A whole number is needed here, and an input's value is not known",
+    "input float a; rx(a * 1e308 * 10) q[0];": "Line 2: A number must be finite and real, not Angle.*scale=inf",
+    "rx(1e400) q[0];": "Line 2: A number must be finite and real, not inf",
+    "rx((-8) ** 0.5) q[0];": "Line 2: A number must be finite and real, not .*j",
+    "rx(5 % 0) q[0];": "Line 2: .*modulo by zero|Line 2: .*division by zero",
+    "rx(exp(1e9)) q[0];": "Line 2: math range error",
+    "rx(9 ** 9 ** 9) q[0];": "Line 2: .*out of range",
+    "qubit[1] q;": "Line 2: `q` is declared twice",
+    "bit[1] c;": "Line 2: `c` is declared twice",
+    "bit[1] q;": "Line 2: `q` is declared twice",
+    "input float a; input float a;": "Line 2: `a` is declared twice",
+    "gate g r { x r; } gate g r { y r; }": "Line 2: `g` is declared twice",
+    "gate h r { x r; }": "Line 2: `h` is declared twice",
+    "gate U r { x r; }": "Line 2: `U` is declared twice",
+    "gate g(a, a) r { rx(a) r; }": "Line 2: Gate `g` uses a name for two of its arguments",
 }
 
 
@@ -217,6 +287,11 @@ def test_bad_programs_and_bad_exports_are_refused(monkeypatch):
         to_qasm(circuit, version=2)
     with pytest.raises(ValueError, match="`params` must hold 1 numbers, but holds 3"):
         to_qasm(circuit, [0.1, 0.2, 0.3])
+    for number in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"OpenQASM has no word for {number}"):
+            to_qasm(circuit, [number])
+        with pytest.raises(ValueError, match=f"OpenQASM has no word for {number}"):
+            to_qasm(Circuit(1, (gate("rx", 0, Angle(0, number)), gate("rx", 0, number))))
     with pytest.raises(ValueError, match="A matrix on 2 qubits has no exact form"):
         to_qasm(Circuit(2, (qc.unitary(np.eye(4), (0, 1)),)))
     with pytest.raises(ValueError, match="no gate `rzz` under 1 controls: write version 3"):

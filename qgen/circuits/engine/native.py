@@ -66,23 +66,29 @@ def instruction_set() -> str | None:
 @functools.cache
 def _best() -> str | None:
     """The best instruction set that is built and that this processor has."""
-    named = FOLDER / "libqgen_best.so"
-    if not named.exists():
-        reason = "is not built"
-    elif (library := ctypes.CDLL(str(named))) and _text(library.qgen_sources) != _digest():
-        reason = "was built from other sources"
-    else:
-        limit = INSTRUCTION_SETS.index(_text(library.qgen_best))
-        for candidate in reversed(INSTRUCTION_SETS[: limit + 1]):
-            if (FOLDER / f"libqgen_{candidate}.so").exists():
-                return candidate
-        reason = "is not built for this processor"
+    try:
+        if not (FOLDER / "libqgen_best.so").exists():
+            reason = "is not built"
+        elif _text((library := _library("best")).qgen_sources) != _digest():
+            reason = "was built from other sources"
+        else:
+            limit = INSTRUCTION_SETS.index(_text(library.qgen_best))
+            for candidate in reversed(INSTRUCTION_SETS[: limit + 1]):
+                if (FOLDER / f"libqgen_{candidate}.so").exists() and _library(candidate).qgen_run_float32:
+                    return candidate
+            reason = "is not built for this processor"
+    except (OSError, AttributeError) as error:  # a damaged file, or one of another program
+        reason = f"cannot be loaded ({error})"
     logging.getLogger(__name__).warning(
         "The compiled CPU engine %s, so circuits run on XLA: install a C++17 compiler (g++ or clang++), then run "
         "`pip install -e .` or `pip install .` again.",
         reason,
     )
     return None
+
+
+def _library(name: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(FOLDER / f"libqgen_{name}.so"))
 
 
 def _text(function: Any) -> str:
@@ -101,7 +107,7 @@ def _digest() -> str:
 @functools.cache
 def _register(name: str) -> None:
     """Makes one library's functions known to XLA."""
-    library = ctypes.CDLL(str(FOLDER / f"libqgen_{name}.so"))
+    library = _library(name)
     for dtype in ("float32", "float64"):
         handler = jax.ffi.pycapsule(getattr(library, f"qgen_run_{dtype}"))
         jax.ffi.register_ffi_target(f"qgen_{name}_{dtype}", handler, platform="cpu")
