@@ -9,6 +9,7 @@ Kim et al., arXiv:2504.08732; `qgen.quantum.head` says how its circuit is read.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,9 @@ from qgen.types import Key
 
 VALIDATION = 0.15
 """Share of the labelled samples that choose the settings, as in the article."""
+COSTLY = 13
+"""Qubits from which FEW seeds are run."""
+FEW = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,9 @@ class Config:
         simulated: widths at which simulating the circuit is measured.
         steps: training steps.
         batch: examples per step.
-        full: training steps on all encoded phrases; 0: not run.
+        long: training steps of the head on as many epochs as the MLPs may take; 0: not run.
+        full: epochs on all encoded phrases; 0: not run.
+        bulk: examples per step there.
         shots: shots per circuit.
         errors: errors of a two-qubit gate.
         noisy: width of the circuit whose noise is simulated, by density matrices.
@@ -60,9 +66,11 @@ class Config:
     wide: int = 0
     deep: int = 9
     simulated: tuple = (10, 13, 16)
-    steps: int = 200
+    steps: int = 500
     batch: int = 16
-    full: int = 400
+    long: int = 2720
+    full: int = 1
+    bulk: int = 64
     shots: tuple = (10, 100, 1000)
     errors: tuple = (0.001, 0.01, 0.03)
     noisy: int = 6
@@ -136,13 +144,14 @@ def generated(config: Config) -> Features:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """The article's setting with all arms; then widths, the cost of simulation, depth, and all phrases."""
+    """The article's setting with all arms; then widths, the cost of simulation, depth, effort, and all phrases."""
     base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps, batch=config.batch)
     others = (*arms.CLASSICAL, *arms.CONTROLS)
     made = [Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *others), priced=True)]
     for width in sorted({*config.sweep, config.noisy} - {config.qubits}):
-        errors = config.errors if width == config.noisy else ()
-        made.append(Point(dataclasses.replace(base, qubits=int(width), errors=errors), (arms.HEAD,)))
+        errors, rivals = (config.errors, ("classical/matched",)) if width == config.noisy else ((), ())
+        one = dataclasses.replace(base, qubits=int(width), errors=errors)
+        made.append(Point(one, (arms.HEAD, *rivals), seeds=FEW if width >= COSTLY else None))
     for width in config.simulated:
         one = dataclasses.replace(base, qubits=int(width), trials=1)
         made.append(Point(one, (arms.UNTRAINED,), seeds=2, priced=True))
@@ -150,8 +159,11 @@ def points(config: Config, sources: Sources) -> list[Point]:
         made.append(Point(dataclasses.replace(base, qubits=config.wide, encoders=2), (arms.HEAD,)))
     if config.deep:
         made.append(Point(dataclasses.replace(base, layers=config.deep), (arms.HEAD,)))
+    if config.long:
+        made.append(Point(dataclasses.replace(base, steps=config.long), (arms.HEAD,), seeds=FEW))
     if config.full:
-        whole = dataclasses.replace(base, samples=0, steps=config.full)
+        steps = math.ceil(config.full * (1 - VALIDATION) * len(sources.data.train.y) / config.bulk)
+        whole = dataclasses.replace(base, samples=0, steps=steps, batch=config.bulk)
         made.append(Point(whole, (arms.HEAD, "classical/logistic", "control/encoders_only")))
     return made
 
@@ -171,13 +183,14 @@ def problem(key: Key, setting: Setting, sources: Sources) -> Problem:
 
 
 def score(problem: Problem, answer: Answer) -> dict[str, float]:
-    """Accuracy on the test part, exact and by shots and errors; on the validation part; how much was trained."""
+    """Accuracy on the test part, exact, by shots and errors, and on the validation part; size and effort."""
     truth = problem.test.y
     found = {
         f"accuracy{name}": float(np.mean((logits > 0) == truth[: len(logits)]))
         for name, logits in answer.logits.items()
     }
-    return found | {"validation": answer.validation, "parameters": float(answer.size)}
+    made = {} if answer.effort is None else {name: float(n) for name, n in answer.effort._asdict().items()}
+    return found | made | {"validation": answer.validation, "parameters": float(answer.size)}
 
 
 CASE = Case(
@@ -192,6 +205,7 @@ CASE = Case(
             deep=0,
             simulated=(4, 5, 6),
             steps=40,
+            long=0,
             full=0,
             shots=(100,),
             errors=(0.01,),
@@ -202,9 +216,9 @@ CASE = Case(
             sweep=(4, 5, 7, 8, 9, 12, 14),
             wide=14,
             simulated=(10, 12, 14, 16, 18),
-            steps=1000,
-            batch=32,
-            full=5000,
+            steps=2720,
+            long=0,
+            full=5,
             shots=(10, 100, 1000, 10_000),
         ),
     },
