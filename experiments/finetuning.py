@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from experiments import adapter_population as populations
-from experiments import base_model, cli
+from experiments import cli
 from experiments.ledger import Ledger
 from qgen import record
 from qgen.energy import meters, profiles
@@ -27,7 +27,7 @@ from qgen.lm import transformer
 from qgen.lm.adapters import Adapter, Boft, Compound, Lokr, Lora, Quanta, QuantumPeft, TinyLora, Vera
 from qgen.report import finetuning as report
 from qgen.resources import total
-from qgen.stages import STAGES, Artefacts, few_samples, finetuning
+from qgen.stages import STAGES, Artefacts, base_model, few_samples, finetuning
 from qgen.stages.base import project
 from qgen.types import Key, Params
 

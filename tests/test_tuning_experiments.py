@@ -32,7 +32,7 @@ def run(script, *flags):
     ("script", "flag", "message"),
     [
         ("finetuning", "--arm=inspired/x", "--arm=inspired/x: must be one of: classical/full"),
-        ("reinforcement", "--seeds=1", "--seeds=1: must be at least 4, one per learning rate."),
+        ("reinforcement", "--seeds=1", "--seeds=1: must be at least 5, one per learning rate."),
     ],
 )
 def test_wrong_flags_end_with_one_sentence(script, flag, message, tmp_path):

@@ -1,6 +1,6 @@
 """Quantum fine-tuning of a language model: a quantum head on sentence features against classical heads on the same.
 
-Problem: sentiment of SST-2 phrases from a frozen encoder's features; few samples per label, or the whole training set.
+Problem: sentiment of SST-2 phrases from a frozen encoder's features, or prose against code from our own model's.
 Classical: logistic regression, RBF SVM, MLPs; and a logistic regression with as many weights as the quantum head.
 Quantum: amplitude-encoded encoders, re-uploading, one measured qubit, trained end to end; controls: its parts left out.
 Score: accuracy on SST-2's development sentences.
@@ -9,7 +9,8 @@ Kim et al., arXiv:2504.08732; `qgen.quantum.head` says how its circuit is read.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -19,11 +20,13 @@ import numpy as np
 
 from qgen import check
 from qgen.cases import language_model_arms as arms
+from qgen.cases import language_model_own as own
 from qgen.cases import language_model_report as report
 from qgen.cases.base import Case, MissingData, Point, Sources
 from qgen.cases.language_model_arms import Answer, Labelled, Problem, Setting
 from qgen.check import Count, Natural, Share
-from qgen.lm import encoder, encoder_files
+from qgen.lm import encoder, encoder_files, tokenizer
+from qgen.stages import base_model
 from qgen.stages.base import Quality
 from qgen.types import Key
 
@@ -31,6 +34,9 @@ VALIDATION = 0.15
 """Share of the labelled samples that choose the settings, as in the article."""
 Width = Annotated[int, partial(check.within, low=3, high=24)]
 """Qubits whose states a machine can hold, a batch of them at once."""
+COSTLY = 13
+"""Qubits from which FEW seeds are run."""
+FEW = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +44,9 @@ class Config:
     """Settings of the case.
 
     Attributes:
-        data: "sst2" (needs --data=sst2=FOLDER), or "generated": vectors drawn here instead of sentence features.
+        data: "sst2" (needs --data=sst2=FOLDER): phrases through the encoder; "sst2_own": through the lifecycle's model;
+            "domains": passages of prose against code through the lifecycle's model; "generated": vectors drawn here.
+        trained: the lifecycle's preset whose model is trained where --data=artefacts=FOLDER names none.
         samples: labelled samples per label; of its rarer label SST-2 has 29,780.
         pool: most phrases of the training set that are encoded; 0: all 67,349.
         tested: most development sentences that are classified; 0: all 872.
@@ -49,13 +57,16 @@ class Config:
         simulated: widths at which simulating the circuit is measured.
         steps: training steps.
         batch: examples per step.
-        full: training steps on all encoded phrases; 0: not run.
+        long: training steps of the head on as many epochs as the MLPs may take; 0: not run.
+        full: epochs on all encoded phrases; 0: not run.
+        bulk: examples per step there.
         shots: shots per circuit.
         errors: errors of a two-qubit gate.
         noisy: width of the circuit whose noise is simulated, by density matrices.
     """
 
-    data: Annotated[str, partial(check.one_of, known=("sst2", "generated"))] = "sst2"
+    data: Annotated[str, partial(check.one_of, known=("sst2", *report.OWN, "generated"))] = "sst2"
+    trained: Annotated[str, partial(check.one_of, known=tuple(base_model.CHARACTERS))] = "default"
     samples: Annotated[int, partial(check.within, low=4, high=29_780)] = 256
     pool: Natural = 0
     tested: Natural = 0
@@ -64,9 +75,11 @@ class Config:
     wide: Annotated[int, partial(check.within, low=0, high=24)] = 0
     deep: Natural = 9
     simulated: tuple[Width, ...] = (10, 13, 16)
-    steps: Count = 200
+    steps: Count = 500
     batch: Count = 16
-    full: Natural = 400
+    long: Natural = 2720
+    full: Natural = 1
+    bulk: Count = 64
     shots: tuple[Count, ...] = (10, 100, 1000)
     errors: tuple[Share, ...] = (0.001, 0.01, 0.03)
     noisy: Annotated[int, partial(check.within, low=3, high=12)] = 6
@@ -92,6 +105,10 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
     """
     if config.data == "generated":
         return Sources(generated(config), "")
+    if config.data == "domains":
+        base = own.model(config.trained, files.get("artefacts"))
+        parts = [own.labelled(base, *own.domains(base, held)) for held in (False, True)]
+        return Sources(Features(*parts), f"domains {len(parts[0].y)} {parts[1].x[:8].sum():.4f}")
     if "sst2" not in files:
         raise MissingData("SST-2 is read from a folder with train.tsv and dev.tsv of GLUE: --data=sst2=FOLDER.")
     train, test = (read(files["sst2"] / name) for name in ("train.tsv", "dev.tsv"))
@@ -99,16 +116,29 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
     kept = rng.permutation(len(train[0]))[: config.pool or None]
     texts, labels = [train[0][place] for place in kept], train[1][kept]
     enough(labels, config.samples)
+    encode = encoding(config, files)
+    tested = slice(config.tested or None)
+    features = Features(
+        Labelled(encode(texts), labels),
+        Labelled(encode(test[0][tested]), test[1][tested]),
+    )
+    return Sources(features, f"{config.data} {len(labels)} {features.test.x[:8].sum():.4f}")
+
+
+def encoding(config: Config, files: Mapping[str, Path]) -> Callable[[Sequence[str]], np.ndarray]:
+    """What makes features of sentences: the encoder, or the lifecycle's model behind its own tokenizer.
+
+    Raises:
+        MissingData: if the encoder or the model is missing.
+    """
+    if config.data == "sst2_own":
+        base = own.model(config.trained, files.get("artefacts"))
+        return lambda texts: own.encode(base, tokenizer.encode(base.tokenizer, texts))
     try:
         loaded = encoder_files.load(files.get("encoder"))
     except encoder_files.CheckpointError as error:
         raise MissingData(str(error)) from None
-    tested = slice(config.tested or None)
-    features = Features(
-        Labelled(encoder.encode(loaded, texts), labels),
-        Labelled(encoder.encode(loaded, test[0][tested]), test[1][tested]),
-    )
-    return Sources(features, f"sst2 {len(labels)} {features.test.x[:8].sum():.4f}")
+    return lambda texts: encoder.encode(loaded, texts)
 
 
 def read(file: Path) -> tuple[list[str], np.ndarray]:
@@ -148,13 +178,19 @@ def generated(config: Config) -> Features:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """The article's setting with all arms; then widths, the cost of simulation, depth, and all phrases."""
+    """The article's setting with all arms; then widths, the cost of simulation, depth, effort, and all phrases.
+
+    On the features of the lifecycle's model the article's setting alone.
+    """
     base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps, batch=config.batch)
     others = (*arms.CLASSICAL, *arms.CONTROLS)
     made = [Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *others), priced=True)]
+    if config.data in report.OWN:
+        return made
     for width in sorted({*config.sweep, config.noisy} - {config.qubits}):
-        errors = config.errors if width == config.noisy else ()
-        made.append(Point(dataclasses.replace(base, qubits=int(width), errors=errors), (arms.HEAD,)))
+        errors, rivals = (config.errors, ("classical/matched",)) if width == config.noisy else ((), ())
+        one = dataclasses.replace(base, qubits=int(width), errors=errors)
+        made.append(Point(one, (arms.HEAD, *rivals), seeds=FEW if width >= COSTLY else None))
     for width in config.simulated:
         one = dataclasses.replace(base, qubits=int(width), trials=1)
         made.append(Point(one, (arms.UNTRAINED,), seeds=2, priced=True))
@@ -162,8 +198,11 @@ def points(config: Config, sources: Sources) -> list[Point]:
         made.append(Point(dataclasses.replace(base, qubits=config.wide, encoders=2), (arms.HEAD,)))
     if config.deep:
         made.append(Point(dataclasses.replace(base, layers=config.deep), (arms.HEAD,)))
+    if config.long:
+        made.append(Point(dataclasses.replace(base, steps=config.long), (arms.HEAD,), seeds=FEW))
     if config.full:
-        whole = dataclasses.replace(base, samples=0, steps=config.full)
+        steps = math.ceil(config.full * (1 - VALIDATION) * len(sources.data.train.y) / config.bulk)
+        whole = dataclasses.replace(base, samples=0, steps=steps, batch=config.bulk)
         made.append(Point(whole, (arms.HEAD, "classical/logistic", "control/encoders_only")))
     return made
 
@@ -181,13 +220,14 @@ def problem(key: Key, setting: Setting, sources: Sources) -> Problem:
 
 
 def score(problem: Problem, answer: Answer) -> dict[str, float]:
-    """Accuracy on the test part, exact and by shots and errors; on the validation part; how much was trained."""
+    """Accuracy on the test part, exact, by shots and errors, and on the validation part; size and effort."""
     truth = problem.test.y
     found = {
         f"accuracy{name}": float(np.mean((logits > 0) == truth[: len(logits)]))
         for name, logits in answer.logits.items()
     }
-    return found | {"validation": answer.validation, "parameters": float(answer.size)}
+    made = {} if answer.effort is None else {name: float(n) for name, n in answer.effort._asdict().items()}
+    return found | made | {"validation": answer.validation, "parameters": float(answer.size)}
 
 
 CASE = Case(
@@ -202,6 +242,7 @@ CASE = Case(
             deep=0,
             simulated=(4, 5, 6),
             steps=40,
+            long=0,
             full=0,
             shots=(100,),
             errors=(0.01,),
@@ -212,15 +253,16 @@ CASE = Case(
             sweep=(4, 5, 7, 8, 9, 12, 14),
             wide=14,
             simulated=(10, 12, 14, 16, 18),
-            steps=1000,
-            batch=32,
-            full=5000,
+            steps=2720,
+            long=0,
+            full=5,
             shots=(10, 100, 1000, 10_000),
         ),
     },
     seeds={"smoke": 2, "default": 5, "paper": 10},
     files={
         "sst2": "folder with train.tsv and dev.tsv of GLUE's SST-2",
+        "artefacts": "folder of the lifecycle's training stage, for data of its model; without it a model is trained",
         "encoder": "folder of a BERT or GPT-2 checkpoint; without it all-MiniLM-L6-v2 of the extra",
     },
     load=load,

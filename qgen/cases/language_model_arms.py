@@ -6,6 +6,7 @@ article's Figure 3 has it (three layers, connectivity 2); nothing is chosen on t
 
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ class Setting:
     """One setting.
 
     Attributes:
-        data: "sst2" or "generated".
+        data: as in the case's Config.
         samples: labelled samples per label; 0: all phrases that were encoded.
         pool: phrases of the training set that were encoded; 0: all.
         qubits: width of the quantum machine's circuit.
@@ -92,15 +93,28 @@ class Problem(NamedTuple):
     test: Labelled
 
 
-class Answer(NamedTuple):
-    """Logits of the test part: exact, and by name of a number of shots or an error; the numbers that were trained.
+class Effort(NamedTuple):
+    """Steps of the optimiser, and passes over the training samples that they make: of the trial that was kept."""
 
-    `predict` classifies features again without a quantum machine; None where it takes one.
+    steps: float
+    epochs: float
+
+
+class Answer(NamedTuple):
+    """What an arm hands back.
+
+    Attributes:
+        logits: of the test part: exact, and by name of a number of shots or an error.
+        size: the numbers that were trained.
+        validation: accuracy on the validation part.
+        effort: of training; None where nothing is trained by steps over samples.
+        predict: classifies features again without a quantum machine; None where it takes one.
     """
 
     logits: Mapping[str, np.ndarray]
     size: int
     validation: float
+    effort: Effort | None = None
     predict: Callable[[np.ndarray], Any] | None = None
 
 
@@ -167,13 +181,14 @@ def quantum(name: str, note: str = "", frozen: bool = False, **changes: Any) -> 
         def solve(key: Key, problem: Problem) -> Outcome:
             if changes.get("encoders") == 0:
                 problem = projected(problem, components(problem.train.x, setting.qubits))
-            head = structure(setting, problem.train.x.shape[1], **changes)
+            read = {"measured": setting.qubits} if frozen else {}
+            head = structure(setting, problem.train.x.shape[1], **read, **changes)
             run = trained(key, setting, head, problem, frozen)
             x, own = jnp.asarray(problem.test.x), (run.params, head, run.settings)
             logits = {"": np.asarray(heads.predict(own[0], x, *own[1:]))}
             needs = ()
             if head.qubits:
-                for shots in setting.shots:
+                for shots in setting.shots if head.measured == 1 else ():
                     drawn = heads.sampled(jax.random.fold_in(key, shots), own[0], x, *own[1:], shots)
                     logits[f"_shots_{shots}"] = np.asarray(drawn)
                 for error in setting.errors:
@@ -182,7 +197,8 @@ def quantum(name: str, note: str = "", frozen: bool = False, **changes: Any) -> 
                 needs = (setting.trials * training, heads.inference_resources(head, len(x), MACHINE_SHOTS))
             predict = None if head.qubits else functools.partial(_values, run, head)
             numbers = run.params["weight"].size + 1 if frozen else heads.size(head)
-            return Outcome(Answer(logits, numbers, run.validation, predict), needs)
+            effort = Effort(setting.steps, setting.steps * setting.batch / len(problem.train.y))
+            return Outcome(Answer(logits, numbers, run.validation, effort, predict), needs)
 
         def host(key: Key, problem: Problem) -> Any:
             head = structure(setting, problem.train.x.shape[1], qubits=0)
@@ -263,20 +279,22 @@ def classical(name: str, note: str = "") -> Callable[[Setting], Arm]:
                 project = components(problem.train.x, heads.size(structure(setting, problem.train.x.shape[1])) - 1)
             given = projected(problem, project)
             seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
-            size, hits, logits = fitted(candidates(name, setting.trials, seed, given), given)
+            model, hits = fitted(candidates(name, setting.trials, seed, given), given)
+            logits = _logits(model)
 
             def predict(x: np.ndarray) -> np.ndarray:
                 return logits(project(x))
 
-            return Outcome(Answer({"": np.asarray(predict(problem.test.x))}, size, hits, predict))
+            found = {"": np.asarray(predict(problem.test.x))}
+            return Outcome(Answer(found, _size(model), hits, _effort(model), predict))
 
         return Arm(f"classical/{name}", solve, note)
 
     return factory
 
 
-def fitted(models: Sequence[Any], problem: Problem) -> tuple[int, float, Callable[[np.ndarray], np.ndarray]]:
-    """Numbers trained, validation accuracy and logits of the model that is best on the validation part.
+def fitted(models: Sequence[Any], problem: Problem) -> tuple[Any, float]:
+    """The model that is best on the validation part, and its accuracy there.
 
     Ties go to the least loss, as for the quantum heads; a support vector machine's margin stands for its logit.
     """
@@ -286,15 +304,25 @@ def fitted(models: Sequence[Any], problem: Problem) -> tuple[int, float, Callabl
         warnings.simplefilter("ignore", category=UserWarning)  # an MLP that could go on is none to warn of
         for model in models:
             model.fit(problem.train.x, problem.train.y)
-    outputs = [_logits(model) for model in models]
-    hits, loss = accuracies(np.stack([own(problem.validation.x) for own in outputs]), problem.validation.y)
+    logits = np.stack([_logits(model)(problem.validation.x) for model in models])
+    hits, loss = accuracies(logits, problem.validation.y)
     best = int(np.lexsort((loss, -hits))[0])
-    model = models[best]
+    return models[best], float(hits[best])
+
+
+def _size(model: Any) -> int:
+    """The numbers that a classifier trained."""
     if hasattr(model, "coefs_"):
-        size = sum(layer.size for layer in (*model.coefs_, *model.intercepts_))
-    else:
-        size = model.coef_.size + 1 if hasattr(model, "coef_") else model.support_vectors_.size + len(model.support_)
-    return size, float(hits[best]), outputs[best]
+        return sum(layer.size for layer in (*model.coefs_, *model.intercepts_))
+    return model.coef_.size + 1 if hasattr(model, "coef_") else model.support_vectors_.size + len(model.support_)
+
+
+def _effort(model: Any) -> Effort | None:
+    """A network's steps; a logistic regression's, each of which reads all samples; a vector machine makes none."""
+    if hasattr(model, "coefs_"):
+        batches = math.ceil(model.t_ / model.n_iter_ / model.batch_size)
+        return Effort(float(model.n_iter_ * batches), float(model.n_iter_))
+    return Effort(float(model.n_iter_[0]), float(model.n_iter_[0])) if hasattr(model, "coef_") else None
 
 
 def _logits(model: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -329,6 +357,8 @@ ARMS: dict[str, Callable[[Setting], Arm]] = {
         "control/no_reuploading", "one block, twice as deep circuits.", blocks=1, layers=2
     ),
     "control/no_entanglement": quantum("control/no_entanglement", "the machine's CNOTs left out.", entangled=False),
-    "control/frozen": quantum("control/frozen", "circuits as they start; the linear layer is trained.", frozen=True),
+    "control/frozen": quantum(
+        "control/frozen", "circuits as they start; all qubits are measured, the linear layer is trained.", frozen=True
+    ),
     UNTRAINED: untrained,
 }

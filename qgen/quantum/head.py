@@ -1,7 +1,8 @@
 """A quantum head on a language model's sentence features, after Kim et al. (arXiv:2504.08732).
 
     x -> E encoders, each: amplitudes of x, circuit with trained angles, exact <Z> of all qubits      (classical device)
-      -> values v -> N blocks: [RY(v_i) on every qubit, rings], then rings once more, <Z> of qubit 0  (quantum machine)
+      -> values v -> N blocks: [RY(v_i) on every qubit, rings], then rings once more, <Z> of the measured qubits, which
+         are qubit 0 alone in the article                                                             (quantum machine)
       -> one linear layer -> the logit of class 1
 
 A ring of distance c is a CNOT from i to i + c and then RY on its target, for every i; a layer holds the rings 1 ... C.
@@ -30,11 +31,10 @@ import optax
 from qgen import check, circuits
 from qgen.circuits import Angle, Circuit, ansatz, count, density, encodings, gate
 from qgen.circuits.noise import NoiseModel
+from qgen.circuits.observables import Observable
 from qgen.resources import Resources
 from qgen.types import Array, Float, Int, Key, Params
 
-READ = circuits.z(0)
-"""The one measured qubit."""
 CHUNK = 64
 """Examples that are evaluated at a time."""
 START = 0.3
@@ -54,6 +54,7 @@ class Head:
         layers: layers of each block and of the circuit after them.
         connectivity: C, rings per layer.
         entangled: False leaves out the CNOTs of the quantum machine's circuit.
+        measured: qubits that are measured and that the linear layer reads, from the first on.
     """
 
     features: int
@@ -64,6 +65,7 @@ class Head:
     layers: int = 1
     connectivity: int = 1
     entangled: bool = True
+    measured: int = 1
 
     def __post_init__(self) -> None:
         """Refuses sizes below what the circuits need."""
@@ -72,6 +74,7 @@ class Head:
             check.at_least(name, getattr(self, name), 0)
         for name in ("encoder_layers", "blocks", "layers", "connectivity"):
             check.at_least(name, getattr(self, name), 1)
+        check.within("measured", self.measured, 1, max(1, self.qubits))
         widths = ([self.qubits] if self.qubits else []) + ([self.encoder_qubits] if self.encoders else [])
         for width in widths:
             if width > 2 and self.connectivity >= width:
@@ -89,12 +92,17 @@ class Head:
         """How many numbers the first module hands on."""
         return self.encoders * self.encoder_qubits if self.encoders else self.features
 
+    @property
+    def read(self) -> list[Observable]:
+        """Z of every measured qubit."""
+        return [circuits.z(qubit) for qubit in range(self.measured)]
+
 
 class Settings(NamedTuple):
     """What training can tune; numbers or traced arrays, so that lanes of a vmap can differ in them.
 
     Attributes:
-        learning_rate: Adam's.
+        learning_rate: Adam's at the start; it falls to zero along half a cosine.
         scale: radians per unit of a value.
         pad: norm of the padding amplitudes together, in norms of the feature vector; no effect where none remain.
     """
@@ -150,7 +158,7 @@ def init(key: Key, head: Head) -> Params:
         params["encoders"] = START * jax.random.normal(keys[0], (head.encoders, encoder(head).n_params))
     if head.qubits:
         params["angles"] = START * jax.random.normal(keys[1], (head.blocks + 1, block(head).n_params))
-        params["weight"] = jnp.ones(1)
+        params["weight"] = jnp.full(head.measured, 1 / head.measured)
     else:
         params["weight"] = jax.random.normal(keys[2], (head.values,)) * head.values**-0.5
     return params
@@ -201,18 +209,19 @@ def pieces(params: Params, angles: Float[Array, "blocks qubits"], head: Head) ->
     return (*both, params["angles"][head.blocks])
 
 
-def means(params: Params, x: Float[Array, "batch features"], head: Head, settings: Settings) -> Float[Array, " batch"]:
-    """The quantum machine's exact <Z> of its measured qubit for every example."""
+def means(
+    params: Params, x: Float[Array, "batch features"], head: Head, settings: Settings
+) -> Float[Array, "batch measured"]:
+    """The quantum machine's exact <Z> of its measured qubits for every example."""
     found = uploads(values(params, x, head, settings.pad), head, settings.scale)
     circuit = machine(head)
-    return jax.vmap(lambda angles: circuits.expectation(circuit, pieces(params, angles, head), READ))(found)
+    return jax.vmap(lambda angles: circuits.expectation(circuit, pieces(params, angles, head), head.read))(found)
 
 
 def logits(params: Params, x: Float[Array, "batch features"], head: Head, settings: Settings) -> Float[Array, " batch"]:
     """The logit of class 1, exactly (without shots and noise)."""
-    if not head.qubits:
-        return values(params, x, head, settings.pad) @ params["weight"] + params["bias"]
-    return means(params, x, head, settings) * params["weight"][0] + params["bias"]
+    inputs = means(params, x, head, settings) if head.qubits else values(params, x, head, settings.pad)
+    return inputs @ params["weight"] + params["bias"]
 
 
 def loss(params: Params, x: Array, y: Array, head: Head, settings: Settings) -> Float[Array, ""]:
@@ -261,7 +270,8 @@ def fit(
         if frozen:
             named = cast(dict[str, Array], updates)  # of the parameters' structure
             updates = {name: u if name in ("weight", "bias") else jnp.zeros_like(u) for name, u in named.items()}
-        params = jax.tree.map(lambda p, u: p - settings.learning_rate * u, params, updates)
+        rate = settings.learning_rate * (1 + jnp.cos(jnp.pi * number / steps)) / 2
+        params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
         return (params, moments), value
 
     (params, _), losses = jax.lax.scan(step, (params, optimiser.init(params)), jnp.arange(steps))
@@ -303,11 +313,13 @@ def sampled(
     """Logits from `shots` executions of the quantum machine's circuit per example.
 
     Raises:
-        ValueError: if `shots` is below 1 or the head has no quantum machine.
+        ValueError: if `shots` is below 1, or the head has no quantum machine or measures several qubits, whose
+            outcomes in one execution are not independent.
     """
     check.at_least("shots", shots, 1)
     check.at_least("qubits", head.qubits, 1)
-    mean = means(params, x, head, settings)
+    check.within("measured", head.measured, 1, 1)
+    mean = means(params, x, head, settings)[:, 0]
     # The read-out of one qubit is a coin: its mean over the shots is a binomial number.
     ones = jax.random.binomial(key, shots, jnp.clip((1 - mean) / 2, 0, 1))
     return (1 - 2 * ones / shots) * params["weight"][0] + params["bias"]
@@ -339,15 +351,15 @@ def noisy(
 
     def one(angles: Array) -> Array:
         joined = jnp.concatenate(pieces(params, angles, head))
-        return density.expectation(machine(head), joined, READ, model, strengths=strengths)
+        return density.expectation(machine(head), joined, head.read, model, strengths=strengths)
 
-    return jax.vmap(one)(found) * params["weight"][0] + params["bias"]
+    return jax.vmap(one)(found) @ params["weight"] + params["bias"]
 
 
 def inference_resources(head: Head, examples: int, shots: int) -> Resources:
-    """What classifying so many examples needs: one circuit each, of which one qubit is read."""
+    """What classifying so many examples needs: one circuit each, of which the measured qubits are read."""
     counted = count(machine(head), shots=shots, circuits=examples)
-    return dataclasses.replace(counted, measurements=counted.shots)
+    return dataclasses.replace(counted, measurements=head.measured * counted.shots)
 
 
 def training_resources(head: Head, steps: int, batch: int, shots: int) -> Resources:

@@ -87,6 +87,24 @@ def test_counted_loaders(gates, word):
     assert verdict(6, rows) == word
 
 
+@pytest.mark.parametrize(
+    ("at_shots", "at_noise", "word"),
+    [(0.8, 0.8, "holds"), (0.8, 0.6, "does not hold"), (0.6, 0.8, "does not hold")],
+)
+def test_a_gain_has_to_survive_shots_and_noise(at_shots, at_noise, word):
+    base = {"data": "sst2", "samples": 256, "qubits": 10, "encoders": 1, "layers": 3, "steps": 500}
+    base |= {"shots": [1000], "errors": []}
+    narrow = base | {"qubits": 6, "shots": [], "errors": [0.01]}
+    rows = []
+    for seed, own in enumerate(around(at_shots)):
+        exact = {"accuracy": 0.8, "validation": 0.8}
+        rows.append(row("language_model", "quantum/head", seed, base, exact | {"accuracy_shots_1000": own}))
+        rows.append(row("language_model", "quantum/head", seed, narrow, exact | {"accuracy_error_100": at_noise}))
+        for config in (base, narrow):
+            rows.append(row("language_model", "classical/matched", seed, config, {"accuracy": 0.7, "validation": 0.7}))
+    assert verdict(20, rows) == word
+
+
 def test_newer_rows_and_presets_win():
     old, new = adaptation(0.0), adaptation(0.68)
     assert verdict(4, [*old, *new]) == "holds"

@@ -70,7 +70,7 @@ def test_every_arm_ran_and_solvable_vectors_are_solved(rows):
     sizes = {row.arm: row.metrics["parameters"] for row in rows if row.config["shots"]}
     # As many weights as the head has angles, or as many as there are directions.
     assert sizes["classical/matched"] == min(sizes["quantum/head"], 24 + 1)
-    assert sizes["control/frozen"] == 2
+    assert sizes["control/frozen"] == TINY.qubits + 1
     assert sizes["classical/mlp_48"] == 24 * 48 + 48 + 48 + 1
 
 
@@ -95,6 +95,31 @@ def test_a_machine_is_charged_for_every_trial_and_shift(rows):
     assert row.host and not row.use
 
 
+def test_effort_is_counted_in_steps_and_epochs(rows):
+    made = {row.arm: row.metrics for row in rows if row.config["shots"]}
+    assert made["quantum/head"]["steps"] == 15 and made["quantum/head"]["epochs"] == 15 * 16 / 34
+    # Two batches of at most 32 hold 34 samples.
+    assert made["classical/mlp_48"]["steps"] == 2 * made["classical/mlp_48"]["epochs"] <= 200
+    assert made["classical/logistic"]["steps"] == made["classical/logistic"]["epochs"] > 1
+    assert "epochs" not in made["classical/rbf_svm"]
+
+
+def test_heads_take_as_many_epochs_as_asked(rows):
+    config = dataclasses.replace(CASE.presets["default"], data="generated", samples=20)
+    sources = CASE.load(config, {})
+    settings = [point.setting for point in CASE.points(config, sources)]
+    whole = next(setting for setting in settings if not setting.samples)
+    assert whole.batch * whole.steps >= config.full * 0.85 * len(sources.data.train.y)
+    template = next(row for row in rows if row.arm == "quantum/head" and row.config["shots"])
+    longer = dataclasses.replace(
+        template,
+        config={**template.config, "shots": [], "steps": 60},
+        metrics={"accuracy": template.metrics["accuracy"] + 0.02},
+    )
+    assert language_model_report.longer([*rows, longer]) == [pytest.approx(2.0)]
+    assert language_model_report.of_widths([*rows, longer]) == language_model_report.of_widths(rows)
+
+
 def test_published_numbers_meet_ours(rows):
     found = {number.what: report.ours(rows, number) for number in CASE.facts.published}
     assert found["logistic regression: accuracy"] is not None
@@ -102,6 +127,10 @@ def test_published_numbers_meet_ours(rows):
     other = [100 * r.metrics["accuracy"] for r in rows if r.arm == "control/frozen"]
     gain = found["head over itself with circuits frozen at random"]
     assert gain is not None and gain.central == pytest.approx(np.mean(own) - np.mean(other))
+    noisy = [row.metrics for row in rows if row.arm == "quantum/head" and row.config["errors"]]
+    lost = found["head at a gate error of 0.01 over itself exact, narrow circuit"]
+    assert lost is not None
+    assert lost.central == pytest.approx(100 * np.mean([m["accuracy_error_100"] - m["accuracy"] for m in noisy]))
     drawn = [dataclasses.replace(row, config={**row.config, "data": "generated"}) for row in rows]
     assert all(report.ours(drawn, number) is None for number in CASE.facts.published)
 

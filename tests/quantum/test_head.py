@@ -1,5 +1,6 @@
 """The quantum head against dense matrices built here, PennyLane, scikit-learn and counted gates."""
 
+import dataclasses
 import functools
 
 import jax
@@ -67,7 +68,8 @@ def dense_logits(params, x, head, scale, pad):
                 place += 1
             state = dense_rings(q, head.layers, head.connectivity, trained[b]) @ state
         state = dense_rings(q, head.layers, head.connectivity, trained[-1]) @ state
-        found.append(float(params["weight"][0]) * z_of(q, 0, state) + float(params["bias"]))
+        weighed = [float(weight) * z_of(q, wire, state) for wire, weight in enumerate(params["weight"])]
+        found.append(sum(weighed) + float(params["bias"]))
     return np.array(found)
 
 
@@ -82,6 +84,26 @@ def test_logits_are_those_of_dense_matrices(drawn):
     params, x = drawn
     found = heads.predict(params, x, SMALL, Settings(scale=1.7, pad=0.6))
     np.testing.assert_allclose(found, dense_logits(params, x, SMALL, 1.7, 0.6), rtol=0, atol=TOLERANCE)
+
+
+def test_several_measured_qubits_are_weighed(drawn):
+    params, x = drawn
+    head = dataclasses.replace(SMALL, measured=3)
+    params = params | {"weight": jnp.array([0.7, -1.2, 0.4])}
+    assert heads.init(jax.random.key(0), head)["weight"].shape == (3,)
+    found = heads.predict(params, x, head, Settings(scale=1.7, pad=0.6))
+    np.testing.assert_allclose(found, dense_logits(params, x, head, 1.7, 0.6), rtol=0, atol=TOLERANCE)
+    assert heads.inference_resources(head, examples=7, shots=100).measurements == 2100
+    with pytest.raises(ValueError, match="measured"):
+        heads.sampled(jax.random.key(0), params, x, head, Settings(), 10)
+
+
+def test_the_rate_falls_to_zero_along_half_a_cosine():
+    """Adam's steps are of length 1 where a slope keeps its size, as that of the bias far below its label."""
+    head = Head(features=2, qubits=0, encoders=0)
+    x, y = jnp.zeros((3, 2)), jnp.ones(3, int)
+    bias = heads.fit(jax.random.key(0), x, y, Settings(learning_rate=1e-3), head, steps=10, batch=2).params["bias"]
+    assert float(bias) == pytest.approx(1e-3 * sum((1 + np.cos(np.pi * t / 10)) / 2 for t in range(10)), rel=1e-2)
 
 
 def test_the_machine_s_circuit_is_pennylane_s(drawn):
@@ -104,7 +126,7 @@ def test_the_machine_s_circuit_is_pennylane_s(drawn):
         return qml.expval(qml.Z(0))
 
     found = heads.circuits.expectation(
-        heads.machine(SMALL), heads.pieces(params, jnp.asarray(angles), SMALL), heads.READ
+        heads.machine(SMALL), heads.pieces(params, jnp.asarray(angles), SMALL), SMALL.read[0]
     )
     assert float(found) == pytest.approx(float(circuit(angles, np.asarray(params["angles"]))), abs=TOLERANCE)
 
@@ -208,6 +230,8 @@ def test_wrong_structures_are_refused(drawn):
     params, x = drawn
     with pytest.raises(ValueError, match="connectivity"):
         Head(features=6, qubits=4, connectivity=4)
+    with pytest.raises(ValueError, match="measured"):
+        Head(features=6, qubits=4, measured=5)
     with pytest.raises(ValueError, match="blocks"):
         Head(features=6, blocks=0)
     with pytest.raises(ValueError, match="`x` must have shape"):

@@ -44,6 +44,15 @@ def load(preset: str, folder: Path, kept: Path | None = None) -> Artefacts:
     return base._replace(**read(place))
 
 
+def start(preset: str, kept: Path | None) -> Artefacts:
+    """The texts and the model of a folder of artefacts, or one that is trained here and kept nowhere."""
+    base = texts(preset)
+    if kept is not None:
+        return base._replace(**read(kept))
+    arrays, meta = _trained(preset, base)
+    return base._replace(**arrays, **meta)
+
+
 def read(kept: Path) -> dict[str, Any]:
     """The fields of Artefacts that a kept model fills.
 
