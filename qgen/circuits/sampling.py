@@ -235,7 +235,7 @@ def trajectory(
 
     Returns:
         The state after the run, complex [2**n], and the classical bits, int32 [circuit.n_bits]; bits never written are
-        0.
+        0, and bits measured on a state that is NaN are -1.
 
     Raises:
         ValueError: as `apply`.
@@ -291,9 +291,10 @@ def _apply_any(circuit: Circuit, vector: Array, psi: Array) -> Array:
 
 
 def _measured(key: Key, psi: Array, n_qubits: int, wire: int) -> tuple[Array, Array]:
-    """Projects a wire on a random outcome and normalises."""
+    """Projects a wire on a random outcome and normalises; the outcome of a state that is NaN is -1."""
     rows = psi.reshape(2**wire, 2, -1)
     weight = jnp.sum(jnp.real(rows) ** 2 + jnp.imag(rows) ** 2, (0, 2))
-    outcome = (jax.random.uniform(key, (), weight.dtype) * weight.sum() >= weight[0]).astype(jnp.int32)
+    drawn = (jax.random.uniform(key, (), weight.dtype) * weight.sum() >= weight[0]).astype(jnp.int32)
+    outcome = jnp.where(jnp.isnan(weight.sum()), -1, drawn)
     keep = (jnp.arange(2) == outcome).astype(weight.dtype) / jnp.sqrt(weight[outcome])
     return (rows * keep.reshape(1, 2, 1)).reshape(-1), outcome

@@ -149,6 +149,12 @@ def test_nan_parameters_surface_in_shots(key, gradient):
     assert set(np.asarray(qc.sample(key, circuit, lost, 9)).ravel()) == {-1}
 
 
+def test_nan_parameters_surface_in_measured_bits(key):
+    circuit = qc.Circuit(1, (qc.gate("ry", 0, qc.Angle(0)), qc.Measure(0, 0), qc.Reset(0)))
+    psi, bits = qc.trajectory(key, circuit, jnp.array([jnp.nan]))
+    assert bits.tolist() == [-1] and jnp.isnan(psi).all()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
