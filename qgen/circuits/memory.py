@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -12,14 +13,29 @@ CGROUP = pathlib.Path("/sys/fs/cgroup")
 
 def check_memory(n_qubits: int, copies: int, itemsize: int, memories: int = 1) -> None:
     """Raises ValueError, with what would fit, if so many state vectors exceed this machine's memory, so many times."""
+    check_bytes(
+        f"A register of {n_qubits} qubits",
+        copies * 2 ** (n_qubits + 1) * itemsize,
+        lambda available: f"at most {int(np.log2(available / (2 * copies * itemsize)))} qubits fit.",
+        f" ({copies} state vectors)",
+        memories,
+    )
+
+
+def check_bytes(what: str, needed: int, fits: Callable[[int], str], note: str = "", memories: int = 1) -> None:
+    """Raises ValueError, with what `fits` says of the bytes that there are, if more are needed than so many machines'.
+
+    Args:
+        what: what needs them; begins the sentence.
+        needed: bytes.
+        fits: bytes -> what would fit; ends the sentence.
+        note: what the bytes are for.
+        memories: how many machines share them.
+    """
     available = memories * _memory()
-    needed = copies * 2 ** (n_qubits + 1) * itemsize
     if needed > available:
-        fits = int(np.log2(available / (2 * copies * itemsize)))
-        raise ValueError(
-            f"A register of {n_qubits} qubits needs {needed / 2**30:.3g} GiB ({copies} state vectors), but there are "
-            f"{available / 2**30:.3g} GiB: at most {fits} qubits fit."
-        )
+        sizes = f"{needed / 2**30:.3g} GiB{note}, but there are {available / 2**30:.3g} GiB"
+        raise ValueError(f"{what} needs {sizes}: {fits(available)}")
 
 
 def _memory() -> int:

@@ -16,6 +16,9 @@ from qgen.circuits.operation import Op, gate
 from qgen.circuits.statevector import apply, pieces, probabilities
 from qgen.types import Array, Complex, Float, Int, Key
 
+FRESH_BITS = 8
+"""Bits that one uniform number decides: it leaves single precision 15 bits to tell their chances apart."""
+
 
 def sample(
     key: Key,
@@ -46,11 +49,32 @@ def sample(
 
 
 def draw(key: Key, density: Float[Array, " strings"], shots: int) -> Int[Array, " shots"]:
-    """Indices drawn from a distribution by inversion: one cumulative sum, then a search per shot; -1 if it is NaN."""
-    steps = jnp.cumsum(density)
-    place = jax.random.uniform(key, (shots,), density.dtype) * steps[-1]
-    found = jnp.minimum(jnp.searchsorted(steps, place, side="right"), density.shape[0] - 1)
-    return jnp.where(jnp.isnan(steps[-1]), -1, found).astype(jnp.int32)
+    """Indices drawn from a distribution by inversion, bit after bit down a tree of sums; -1 if it is NaN.
+
+    One cumulative sum searched for one uniform number is too coarse in single precision: with its 24 bits the last of
+    25 wires would always read 0. The sums of a tree are accurate at every node, and every FRESH_BITS bits have a
+    uniform number of their own.
+    """
+    bits = (density.shape[0] - 1).bit_length()
+    levels = [jnp.pad(density, (0, 2**bits - density.shape[0]))]
+    for level in reversed(range(bits)):  # halves lie far apart but whole, which adds up faster than neighbours
+        levels.append(levels[-1][: 2**level] + levels[-1][2**level :])
+    sums = jnp.concatenate([levels[-1], *reversed(levels)])  # the sums over all but the last k bits begin at 2**k
+    uniforms = jax.random.uniform(key, (-(-bits // FRESH_BITS), shots), density.dtype)
+
+    def descend(level: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        found, place = carry
+        half = (1 << level).astype(found.dtype)
+        left, right = sums[2 * half + found], sums[3 * half + found]
+        # Rounding may leave a place beyond the node's sum: what has no chance is still never drawn.
+        is_right = (place >= left) & (right > 0)
+        return found + half * is_right, jnp.where(is_right, place - left, place)
+
+    found = jnp.zeros(shots, jnp.int32)
+    for first, uniform in zip(range(0, bits, FRESH_BITS), uniforms, strict=True):
+        place = uniform * sums[2**first + found]
+        found, _ = jax.lax.fori_loop(first, min(first + FRESH_BITS, bits), descend, (found, place))
+    return jnp.where(jnp.isnan(sums[1]), -1, found)
 
 
 def unpack(strings: Int[Array, "*shape"], n_qubits: int) -> Int[Array, "*shape qubits"]:
@@ -212,7 +236,7 @@ def trajectory(
 
     Returns:
         The state after the run, complex [2**n], and the classical bits, int32 [circuit.n_bits]; bits never written are
-        0.
+        0, and bits measured on a state that is NaN are -1.
 
     Raises:
         ValueError: as `apply`.
@@ -268,9 +292,10 @@ def _apply_any(circuit: Circuit, vector: Array, psi: Array) -> Array:
 
 
 def _measured(key: Key, psi: Array, n_qubits: int, wire: int) -> tuple[Array, Array]:
-    """Projects a wire on a random outcome and normalises."""
+    """Projects a wire on a random outcome and normalises; the outcome of a state that is NaN is -1."""
     rows = psi.reshape(2**wire, 2, -1)
     weight = jnp.sum(jnp.real(rows) ** 2 + jnp.imag(rows) ** 2, (0, 2))
-    outcome = (jax.random.uniform(key, (), weight.dtype) * weight.sum() >= weight[0]).astype(jnp.int32)
+    drawn = (jax.random.uniform(key, (), weight.dtype) * weight.sum() >= weight[0]).astype(jnp.int32)
+    outcome = jnp.where(jnp.isnan(weight.sum()), -1, drawn)
     keep = (jnp.arange(2) == outcome).astype(weight.dtype) / jnp.sqrt(weight[outcome])
     return (rows * keep.reshape(1, 2, 1)).reshape(-1), outcome

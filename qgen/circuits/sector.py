@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from qgen import check
 from qgen.circuits.circuit import Circuit
+from qgen.circuits.memory import check_bytes, check_memory
 from qgen.circuits.operation import Angle, Op, gate
 from qgen.types import Array, Complex, Float, Int
 
@@ -23,26 +24,41 @@ MIXERS = ("ring", "full", "exact")
 exact: the exponential of the sum over all pairs, which no short circuit realises; an ideal to compare with."""
 
 
+MOST_QUBITS = 63
+"""Strings are told apart by the numbers that they spell, in 64 bits with a sign."""
+
+
 @functools.lru_cache
 def strings(n: int, k: int) -> Int[np.ndarray, "size n"]:
     """All strings of n bits with k ones, in the order of the numbers they spell (bit 0 is the most significant).
 
     Raises:
-        ValueError: if n is below 1 or k not in [0, n].
+        ValueError: if n is not in [1, MOST_QUBITS], k not in [0, n], or the strings exceed this machine's memory.
     """
-    check.at_least("n", n, 1)
+    check.within("n", n, 1, MOST_QUBITS)
     check.within("k", k, 0, n)
+    _check_size(n, k, 2 * 8 * n)
     numbers = np.array([0], dtype=np.int64)
     ones = np.array([0])
-    for _ in range(n):
+    for left in reversed(range(n)):
         numbers = np.concatenate([2 * numbers, 2 * numbers + 1])
         ones = np.concatenate([ones, ones + 1])
-        keep = ones <= k
+        keep = (ones <= k) & (ones + left >= k)  # what k ones can still come of: no more than there are strings
         numbers, ones = numbers[keep], ones[keep]
-    numbers = np.sort(numbers[ones == k])
+    numbers = np.sort(numbers)
     bits = (numbers[:, None] >> np.arange(n - 1, -1, -1)) & 1
     bits.setflags(write=False)
     return bits
+
+
+def _check_size(n: int, k: int, each: int) -> None:
+    """Raises ValueError, with how many ones would fit, if so many bytes for each string exceed the memory."""
+
+    def fits(available: int) -> str:
+        most = max((j for j in range(min(k, n - k)) if each * math.comb(n, j) <= available), default=0)
+        return f"at most {most} ones, or zeros, fit."
+
+    check_bytes(f"A sector of {n} qubits with {k} ones", each * math.comb(n, k), fits)
 
 
 def numbers(n: int, k: int) -> Int[np.ndarray, " size"]:
@@ -168,6 +184,7 @@ def qaoa(
 def expand(state: Complex[Array, " size"], n: int, k: int) -> Complex[Array, " full"]:
     """The full state of length 2^n that the sector's amplitudes stand for."""
     check.shape("state", state, (math.comb(n, k),))
+    check_memory(n, 1, jnp.finfo(state.dtype).dtype.itemsize)
     return jnp.zeros(2**n, dtype=state.dtype).at[jnp.asarray(numbers(n, k))].set(state)
 
 
@@ -229,6 +246,7 @@ def circuit(linear: ArrayLike, quadratic: ArrayLike, k: int, layers: int, mixer:
 @functools.lru_cache(maxsize=8)
 def _partners(n: int, k: int, mixer: str) -> Int[np.ndarray, "pairs size"]:
     """For every pair of the mixer, where each string goes when the pair's bits are swapped."""
+    _check_size(n, k, 3 * 4 * len(pairs(n, mixer)))  # found as 8 bytes, kept as 4
     bits, order = strings(n, k), numbers(n, k)
     rows = []
     for i, j in pairs(n, mixer):

@@ -17,7 +17,7 @@ from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
 from qgen.circuits.memory import check_memory
 from qgen.circuits.observables import Observable, check_fits
-from qgen.circuits.program import Affine, Program
+from qgen.circuits.program import Affine, Phases, Program, Table
 from qgen.types import Array, Complex, Float
 
 NORM_TOLERANCE = 1e-4
@@ -125,7 +125,9 @@ def expectation(
     if state is None and (reduced := symmetry.reduce(circuit, several)):
         circuit, several = reduced
     if _is_native(circuit.n_qubits, engine, gradient):
-        values = native.expectation(lower(circuit), *_inputs(circuit, params, state, native.MOST_STATES), several)
+        given, x = _inputs(circuit, params, state, native.MOST_STATES)
+        values = native.expectation(lower(circuit), given, x, several)
+        values = _with_unseen(lower(circuit), given, values) if all(o.is_diagonal for o in several) else values
     elif all(one.is_diagonal for one in several):
         density = _density(circuit, params, state, engine, gradient)
         values = _diagonal_values(several, density, circuit.n_qubits)
@@ -231,7 +233,7 @@ def entropy(density: Complex[Array, "dim dim"], order: float = 1.0) -> Float[Arr
     check.positive("order", order)
     levels = jnp.clip(jnp.linalg.eigvalsh(density), 0.0, 1.0)
     if order == 1.0:
-        safe = jnp.where(levels > 0, levels, 1.0)
+        safe = jnp.where(levels == 0, 1.0, levels)
         return -jnp.sum(safe * jnp.log(safe))
     return jnp.log(jnp.sum(levels**order)) / (1.0 - order)
 
@@ -332,7 +334,24 @@ def _density(
         program = programs.trim(Program(n, program.stages[:-1]))
     x = _evolve(program, circuit, params, state, engine, gradient)
     density = x[0] ** 2 + x[1] ** 2
-    return moves.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
+    density = moves.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
+    return _with_unseen(lower(circuit), pieces(circuit, params), density)
+
+
+def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Array:
+    """The values, but NaN where one of the last phases is: no probability depends on them, so that no engine runs them.
+
+    Constant for derivatives, which then cost nothing.
+    """
+    unseen: list[Phases] = []
+    for stage in reversed(program.stages):
+        if not isinstance(stage, Phases | Table | Affine):
+            break
+        unseen += [stage] if isinstance(stage, Phases) and any(slot.terms for slot in stage.slots) else []
+    if not unseen:
+        return values
+    numbers, _ = programs.numbers(Program(program.n_qubits, tuple(unseen)), given)
+    return values + 0 * jax.lax.stop_gradient(sum(jnp.sum(a) for a in numbers)).astype(values.dtype)
 
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:

@@ -30,6 +30,31 @@ def test_draw_never_leaves_the_distribution(key):
     assert set(np.unique(found)) == {1}
 
 
+@pytest.mark.parametrize("n", [22, 24])
+def test_every_bit_of_a_wide_register_has_its_chance_in_single_precision(key, n):
+    """Equal chances but for the last bit, which is 0 with a chance of a tenth; any two bits are independent."""
+    shots, rare = 40_000, 0.1
+    density = jnp.tile(jnp.array([rare, 1 - rare], jnp.float32) * 2.0 ** (1 - n), 2 ** (n - 1))
+    bits = np.asarray(sampling.unpack(jax.jit(sampling.draw, static_argnums=2)(key, density, shots), n), float)
+    chance = np.full(n, 0.5)
+    chance[-1] = 1 - rare
+    assert np.all(abs(bits.mean(0) - chance) < SIGMAS * np.sqrt(chance * (1 - chance) / shots))
+    scaled = (bits - chance) / np.sqrt(chance * (1 - chance))
+    assert np.all(abs(scaled.T @ scaled / shots - np.eye(n))[~np.eye(n, dtype=bool)] < SIGMAS / np.sqrt(shots))
+
+
+@pytest.mark.parametrize("size", [1, 3, 700])
+def test_draws_follow_a_distribution_of_any_length_in_a_batch(key, size):
+    shots, rows = 20_000, np.random.default_rng(size).uniform(0, 1, (2, size)) ** 3
+    with jax.enable_x64(True):
+        run = jax.vmap(lambda k, p: sampling.draw(k, p, shots))
+        found = np.asarray(run(jax.random.split(key), jnp.asarray(rows)))
+    for row, drawn in zip(rows, found, strict=True):
+        p = row / row.sum()
+        counts = np.bincount(drawn, minlength=size)
+        assert np.all(abs(counts - shots * p) < SIGMAS * np.sqrt(shots * p * (1 - p)) + 1)
+
+
 @pytest.mark.parametrize("gradient", ["shift", "score"])
 def test_estimate_has_the_right_mean_and_variance(key, gradient):
     circuit, params = small()
@@ -136,6 +161,12 @@ def test_nan_parameters_surface_in_shots(key, gradient):
     value, slope = jax.value_and_grad(lambda p: qc.estimate(key, circuit, p, qc.pauli("XZ", (0, 1)), 9, gradient))(lost)
     assert jnp.isnan(value) and jnp.isnan(slope).any()
     assert set(np.asarray(qc.sample(key, circuit, lost, 9)).ravel()) == {-1}
+
+
+def test_nan_parameters_surface_in_measured_bits(key):
+    circuit = qc.Circuit(1, (qc.gate("ry", 0, qc.Angle(0)), qc.Measure(0, 0), qc.Reset(0)))
+    psi, bits = qc.trajectory(key, circuit, jnp.array([jnp.nan]))
+    assert bits.tolist() == [-1] and jnp.isnan(psi).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pennylane as qml
 import pytest
 import scipy.linalg
 
-from qgen.circuits import sector
+from qgen.circuits import memory, sector
 
 SINGLE = 2e-6
 DEEP = 1e-4
@@ -142,6 +142,27 @@ def test_gradient_is_the_finite_difference():
     for place in itertools.product(range(2), range(2)):
         step = jnp.zeros_like(angles).at[place].set(1e-2)
         assert abs(float((mean(angles + step) - mean(angles - step)) / 2e-2 - slope[place])) < 2e-2
+
+
+def test_strings_and_numbers_up_to_64_bits():
+    found = sector.strings(63, 62)
+    np.testing.assert_array_equal(found, 1 - np.eye(63, dtype=int))
+    assert sector.numbers(63, 62).tolist() == [2**63 - 1 - 2 ** (62 - zero) for zero in range(63)]
+    with pytest.raises(ValueError, match=r"`n` must lie in \[1, 63\], but is 70"):
+        sector.numbers(70, 1)
+
+
+def test_a_sector_that_is_too_large_is_refused_with_what_fits(monkeypatch):
+    """C(30, 4) = 27405 strings of 30 bits fit where C(30, 5) = 142506 do not; so with the 435 pairs of a mixer."""
+    monkeypatch.setattr(memory, "_memory", lambda: 30_000 * 2 * 8 * 30)
+    for ones in (15, 25):
+        with pytest.raises(ValueError, match=f"30 qubits with {ones} ones needs .* GiB.* at most 4 ones, or zeros, fit"):
+            sector.strings(30, ones)
+    monkeypatch.setattr(memory, "_memory", lambda: 1000 * 12 * 435)
+    with pytest.raises(ValueError, match="30 qubits with 3 ones needs .* at most 2 ones"):
+        sector.mix(jnp.ones(math.comb(30, 3), complex), jnp.float32(0.1), 30, 3)
+    with pytest.raises(ValueError, match="40 qubits needs .* qubits fit"):
+        sector.expand(jnp.ones(1, complex), 40, 0)
 
 
 def test_refusals():

@@ -13,6 +13,7 @@ from tests.circuits import oracle
 
 ATOL = 5e-6
 N = 4
+NATIVE = pytest.mark.skipif(native._best() is None, reason="the compiled engine is not installed (no C++ compiler)")
 
 
 def circuit_and_params(seed=3):
@@ -242,14 +243,12 @@ def second_order(f):
     return jax.jacrev(jax.jacrev(f))
 
 
-@pytest.mark.parametrize("engine", ["xla", "native"])
+@pytest.mark.parametrize("engine", ["xla", pytest.param("native", marks=NATIVE)])
 @pytest.mark.parametrize(
     "value, order", [(one_observable, jax.hessian), (two_observables, second_order), (of_the_state, jax.hessian)]
 )
 def test_forward_mode_and_second_order_without_choosing(engine, value, order):
     """<Z> = cos a cos b and <X> = cos a sin b after RX(a) RY(b): their derivatives, batched inside and outside."""
-    if engine == "native" and native._best() is None:
-        pytest.skip("the compiled engine is not installed (no C++ compiler)")
     points, moves = np.array([[0.4, -1.1], [2.1, 0.3], [-0.7, 1.9]]), np.array([[0.3, 0.8], [-1.2, 0.5], [0.9, -0.4]])
     f = functools.partial(value, engine=engine)
 
@@ -318,6 +317,26 @@ def test_nan_parameters_surface():
     circuit, params = circuit_and_params()
     params[0] = np.nan
     assert np.isnan(qc.expectation(circuit, params, qc.z(0)))
+    assert np.isnan(qc.entropy(jnp.full((2, 2), jnp.nan)))
+
+
+LAST_PHASES = (
+    qc.encodings.angle(3, "rz"),
+    qc.encodings.angle(3, "rz") + qc.Circuit(3, (qc.gate("cx", (0, 2)), qc.gate("s", 1), qc.gate("x", 2))),
+    qc.Circuit(3, (qc.gate("ry", 1, 0.3), qc.gate("rzz", (0, 2), qc.Angle(0)), qc.gate("cx", (0, 1)))),
+)
+
+
+@pytest.mark.parametrize("engine", ["xla", pytest.param("native", marks=NATIVE)])
+@pytest.mark.parametrize("circuit", LAST_PHASES)
+def test_nan_surfaces_in_phases_that_no_probability_sees(circuit, engine):
+    params = jnp.full(circuit.n_params, 0.4)
+    lost = params.at[0].set(jnp.nan)
+    exact = [oracle.value(circuit, params, qc.z(wire)) for wire in (0, 1)]
+    run = lambda p: qc.expectation(circuit, p, [qc.z(0), qc.z(1)], engine=engine)  # noqa: E731
+    np.testing.assert_allclose(run(params), exact, rtol=0, atol=ATOL)
+    assert np.isnan(run(lost)).all()
+    assert np.isnan(qc.probabilities(circuit, lost, engine=engine)).all()
 
 
 @pytest.mark.parametrize(
