@@ -3,7 +3,8 @@
 Command:   python -m experiments.finetuning
 Duration:  mostly compilation: one program per method and size
 Writes:    runs/finetuning/records.jsonl, tables/{pareto,counts}.{md,tex,csv}, figures/pareto.{png,pdf}, base/
-Headline:  the last column of the first table: the gap to the best classical method of no more trained numbers
+Headline:  the last columns of the first table: the gap to the best classical method of no more trained numbers, and to
+           the one of the nearest number
 """
 
 import dataclasses
