@@ -1,6 +1,7 @@
 """QSVT: polynomial, phases, the circuit itself against numpy's SVD, and the counts."""
 
 import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -18,10 +18,10 @@ def problem():
     return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts())
 
 
-def test_the_factorial_has_eight_lessons():
+def test_the_factorial_has_eight_lessons_and_a_control_of_the_same_features():
     weights = [lesson.weights for lesson in distillation.LESSONS.values()]
     assert (
-        len(weights) == 8 and len({(w, lesson.grams) for w, lesson in zip(weights, distillation.LESSONS.values())}) == 8
+        len(weights) == 9 and len({(w, lesson.grams) for w, lesson in zip(weights, distillation.LESSONS.values())}) == 9
     )
     assert not any(weights[0][:3]) and weights[0].kernels == ()
     for name, lesson in distillation.LESSONS.items():
