@@ -8,6 +8,7 @@ from experiments.students import FEW, priced
 from qgen.energy import meters
 from qgen.lm import encoder
 from qgen.resources import total
+from qgen.stages import low_rank
 from qgen.stages.base import plain
 from qgen.types import Params
 
@@ -29,6 +30,7 @@ class EncoderStudy:
         self.made: list[encoders.Given] = []
         self.begun: dict[tuple[str, int, int, int], tuple[encoders.Samples, Params]] = {}
         self.used: dict[int, Params] = {}
+        self.factors: dict[int, low_rank.Compressed] = {}
 
     @property
     def found(self) -> encoders.Given:
@@ -49,6 +51,8 @@ class EncoderStudy:
             tokens = encoders.texts(found, seed, self.texts)
             taken = meters.measure(self.todo.meter, lambda: encoders.compressed(found, arm, rank, seed, tokens))
             needed = total(taken.result.resources)
+            if arm == encoders.SLOW:
+                self.factors[seed] = taken.result
             return {
                 "metrics": encoders.scores(found, taken.result),
                 "measured": taken.fields(),
@@ -66,7 +70,9 @@ class EncoderStudy:
             self.begun = {kept: made for kept, made in self.begun.items() if kept[:3] == place[:3]}
             drawn = encoders.samples(self.found, self.settings, seed, count)
             seen = drawn.tokens[: drawn.length]
-            self.begun[place] = drawn, encoders.compressed(self.found, start, rank, seed, seen).params
+            kept = self.factors.get(seed) if start == encoders.SLOW else None
+            own = kept or encoders.compressed(self.found, start, rank, seed, seen)
+            self.begun[place] = drawn, own.params
         return self.begun[place]
 
     def student(self, start: str, rank: int, count: int, lesson: str, seed: int) -> None:
@@ -130,6 +136,8 @@ class EncoderStudy:
         main_rank, most = settings.ranks[0], settings.samples[-1]
         for rank in encoders.RANKS:
             for arm in encoders.ARMS:
+                if arm == encoders.SLOW and rank != main_rank:
+                    continue
                 tell(f"compressing the encoder at rank {rank}: {arm}")
                 # What nothing is drawn for is the same for every seed.
                 for seed in range(1 if arm in FIXED else seeds):

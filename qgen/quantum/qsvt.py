@@ -43,6 +43,7 @@ def step_polynomial(threshold: float, gap: float, error: float) -> np.ndarray:
     Raises:
         ValueError: if a number is out of range.
     """
+    from scipy.fft import dct
     from scipy.special import erf, erfcinv
 
     check.within("threshold", threshold, 1e-9, 1 - 1e-9)
@@ -54,8 +55,7 @@ def step_polynomial(threshold: float, gap: float, error: float) -> np.ndarray:
         size *= 2
     nodes = np.cos(np.pi * (np.arange(size) + 0.5) / size)
     values = 1 - (erf(slope * (nodes + threshold)) - erf(slope * (nodes - threshold))) / 2
-    degrees = np.arange(size)
-    coefficients = 2 / size * np.cos(np.pi * degrees[:, None] * (np.arange(size)[None, :] + 0.5) / size) @ values
+    coefficients = dct(values) / size
     coefficients[0] /= 2
     coefficients[1::2] = 0
     tail = np.cumsum(np.abs(coefficients)[::-1])[::-1]

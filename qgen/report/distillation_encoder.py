@@ -74,7 +74,8 @@ def factors(rows: Rows) -> Table:
             "Seeds draw the texts that the activation-aware arm reads, and the others' random numbers; truncated SVD "
             "draws nothing.",
             "Projected J: the quantum part on the machine of the least median; - where none can run it.",
-            "Variational quantum SVD is left out: simulating its circuits on matrices of 512 x 2048 takes hours.",
+            "QSVT at one rank: simulating its read-out takes longest. Variational quantum SVD is left out: its Hadamard"
+            " tests control block encodings of a million gates, which take too long to count.",
         ],
     )
 

@@ -105,7 +105,7 @@ def joules_per_token(uses: Rows) -> dict[int, list[float]]:
 def savings(uses: Rows) -> str:
     """One sentence: whether students take less energy per token than their teacher, paired over rounds."""
     found = joules_per_token(uses)
-    ratios = {rank: np.divide(own, found[0]) for rank, own in found.items() if rank}
+    ratios = {rank: np.divide(own, found[0]).tolist() for rank, own in found.items() if rank}
     saving = [str(rank) for rank, own in ratios.items() if statistics.mean_interval(own).high < 1]
     shown = "; ".join(f"rank {rank}: {interval(own, 2)}" for rank, own in ratios.items())
     verdict = f"at {'rank' if len(saving) == 1 else 'ranks'} {', '.join(saving)}" if saving else "at no rank"
