@@ -234,15 +234,18 @@ def entries(params: Params, model: transformer.Config, config: few_samples.Confi
         config: settings of the parameter generator.
     """
     least = min(min(kernel.shape) for kernel in adapters.matrices(params, adapters.BLOCKS).values())
-    ranks = tuple(rank for rank in (1, 4, 16) if rank <= least)
+    # Of the size of QuanTA is rank 14, of that of compound matrices of order 1 rank 28.
+    ranks = tuple(rank for rank in (1, 4, 14, 28) if rank <= least)
     sizes = tuple(rank for rank in (2, 8) if rank <= least)
+    # On 16 matrices: of the sizes of Quantum-PEFT with frozen and with trained angles, just below and just above.
+    tiny = tuple(pair for pair in ((2, 4), (4, 8), (8, 38), (8, 44), (8, 64)) if pair[0] <= least)
     made = [masked("classical/lora", Lora(ranks[-1]), ranks, params, model)]
     made += [masked("classical/rslora", RsLora(ranks[-1]), ranks, params, model)]
     settings: list[tuple[str, str, Adapter]] = [("classical/full", "every entry", Full())]
     settings += [("classical/vera", f"rank {rank}", Vera(rank)) for rank in (64,)]
     settings += [("classical/lokr", f"rank {rank}", Lokr(rank)) for rank in (1, 8)]
     settings += [("classical/boft", f"block {block}", Boft(block)) for block in (2, 8)]
-    settings += [("classical/tinylora", f"rank {rank}, width {rank**2}", TinyLora(rank, rank**2)) for rank in sizes]
+    settings += [("classical/tinylora", f"rank {rank}, width {width}", TinyLora(rank, width)) for rank, width in tiny]
     settings += [("inspired/quantum_peft", f"rank {rank}", QuantumPeft(rank)) for rank in sizes]
     settings += [
         ("control/peft_no_entanglement", f"rank {sizes[-1]}", QuantumPeft(sizes[-1], entangled=False)),

@@ -6,6 +6,7 @@ Writes:    runs/distillation/records.jsonl, figures/{parameters,few_samples,ener
            with --encoder also tables/encoder{,_lessons,_ranks}.* and figures/encoder.*
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ class Preset(NamedTuple):
         samples: documents to distil on, the last being those of the full factorial.
         swept: low-rank arms that are distilled at the other ranks.
         lessons: lessons at the other ranks.
+        circuit_rates: learning rates of students with a circuit and of their twins, in place of the settings'.
         slow_ranks: at how many of the ranks the variational arm, whose simulation takes longest, is run.
         encoder: how students of a pretrained encoder are distilled.
         min_time_s: least window of an energy measurement.
@@ -73,25 +75,29 @@ class Preset(NamedTuple):
     samples: tuple[int, ...]
     swept: tuple[str, ...]
     lessons: tuple[str, ...]
+    circuit_rates: tuple[float, ...]
     slow_ranks: int
     encoder: encoders.Settings
     min_time_s: float
 
 
 SWEPT = ("classical/activation_aware_svd", "quantum/qsvt", "control/fkv")
-TAUGHT = ("classical/scratch", "classical/kd", "quantum/entangled_kernel")
+TAUGHT = ("classical/kd", "quantum/entangled_kernel")
 SETTINGS = {
     "smoke": Preset(
         2,
         Settings(60_000, 16, 2, 32, 20, steps=3, batch=4, rates=(3e-3,), rows=8),
-        *((4, 2), (5, 10), SWEPT[:1], TAUGHT[1:], 1, encoders.Settings((18,), (5, 10), 2, 4, (1e-3,)), 0.0),
+        *((4, 2), (5, 10), SWEPT[:1], TAUGHT, (5e-2,), 1, encoders.Settings((18,), (5, 10), 2, 4, (1e-3,)), 0.0),
     ),
-    "default": Preset(5, Settings(), (9, 18, 4, 2), (10, 30, 100), SWEPT, TAUGHT, 1, encoders.Settings(), 0.1),
+    "default": Preset(
+        *(5, Settings(), (9, 18, 4, 2), (10, 30, 100), SWEPT, TAUGHT, (1e-2, 5e-2, 0.2, 1.0), 1),
+        *(encoders.Settings(), 0.1),
+    ),
     "paper": Preset(
         10,
-        Settings(1_500_000, base_steps=3000, steps=300, rates=(3e-4, 1e-3, 3e-3), rows=200),
-        *((9, 18, 4, 2), (10, 30, 100), tuple(low_rank.ARMS), tuple(LESSONS), 4),
-        *(encoders.Settings(samples=(10, 30, 100, 1000), steps=400, rates=(1e-4, 3e-4, 1e-3)), 0.5),
+        Settings(1_500_000, base_steps=3000, steps=300, rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), rows=200),
+        *((9, 18, 4, 2), (10, 30, 100), tuple(low_rank.ARMS), tuple(LESSONS), (1e-2, 3e-2, 1e-1, 3e-1, 1.0), 4),
+        *(encoders.Settings(samples=(10, 30, 100, 1000), steps=400, rates=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3)), 0.5),
     ),
 }
 
@@ -182,7 +188,7 @@ class Study:
                     "output_error": students.output_error(self.base, seed, made),
                     "loss": loss,
                     "teacher_loss": float(self.base.losses[seed]),
-                    **sizes(students.seed_params(self.base, seed), made.params),
+                    **students.sizes(students.seed_params(self.base, seed), made.params),
                 },
                 "measured": taken.fields(),
                 "resources": {} if needed is None else {**vars(needed)},
@@ -212,7 +218,7 @@ class Study:
                 return {
                     "metrics": {
                         **self.outcome(own, seed),
-                        **sizes(students.seed_params(self.base, seed), params),
+                        **students.sizes(students.seed_params(self.base, seed), params),
                     },
                     "resources": {} if needed is None else {**vars(needed)},
                     # A kernel needs the same whatever the student starts from.
@@ -228,25 +234,27 @@ class Study:
             "loss": own.loss,
             "validation_loss": own.validation,
             "rate": own.rate,
+            "at_edge": float(own.at_edge),
             "teacher_loss": float(self.base.losses[seed]),
         }
 
     def circuit_students(self, kind: str, arm: str) -> None:
         """Students that put a circuit, or its twin, on compressed features of the teacher's first block."""
         count, seeds = self.todo.preset.samples[-1], range(self.todo.seeds)
+        settings = dataclasses.replace(self.settings, rates=self.todo.preset.circuit_rates)
         design = circuit_student.Design(kind)
-        config = self.config(samples=count, **plain(design))
+        config = self.config(samples=count, **plain(design)) | {"rates": list(settings.rates)}
         name = "distillation_student"
         found: list[tuple[list[students.Trained], Any]] = []
         if not all(self.ledger.has(name, "language_model", arm, config, seed) for seed in seeds):
-            drawn = [students.samples(self.base, self.settings, seed, count) for seed in seeds]
-            found.append(students.distil_circuits(self.base, self.settings, drawn, design))
+            drawn = [students.samples(self.base, settings, seed, count) for seed in seeds]
+            found.append(students.distil_circuits(self.base, settings, drawn, design))
         for seed in seeds:
 
             def make(seed: int = seed) -> Mapping[str, Any]:
                 own, start = found[0][0][seed], found[0][1]
-                steps = self.settings.steps * len(self.settings.rates)
-                tokens = self.settings.batch * students.WINDOW
+                steps = settings.steps * len(settings.rates)
+                tokens = settings.batch * students.WINDOW
                 needed = total(circuit_student.resources(design, steps, tokens, SHOTS))
                 return {
                     "metrics": {
@@ -262,8 +270,8 @@ class Study:
 
             self.ledger.row(name, "language_model", arm, config, make, seed)
 
-    def lesson_energy(self, lesson: str) -> None:
-        """Joules of one step of one student, in a program that holds this lesson's terms alone."""
+    def lesson_energy(self, lesson: str, repeat: int) -> None:
+        """Joules of one step of the first seed's student, in a program that holds this lesson's terms alone."""
         rank, count = self.todo.preset.ranks[0], self.todo.preset.samples[-1]
         steps = 5
 
@@ -287,15 +295,16 @@ class Study:
             taken = meters.measure(self.todo.meter, once, min_time_s=self.todo.preset.min_time_s, warm_up=True)
             return {"measured": taken.fields(), "metrics": {"energy_per_step_j": taken.energy_j / steps}}
 
-        self.ledger.row("distillation_step", "language_model", lesson, self.config(rank=rank), make)
+        self.ledger.row("distillation_step", "language_model", lesson, self.config(rank=rank), make, repeat)
 
-    def generation_energy(self, rank: int) -> None:
-        """Joules per generated token of the teacher (rank 0) and of a student."""
+    def generation_energy(self, rank: int, seed: int) -> None:
+        """Joules per generated token of a seed's teacher (rank 0) and of its student."""
         count = self.todo.preset.samples[-1]
 
         def make() -> dict[str, Any]:
             model = self.base.model
-            params = self.compressed(FEW, rank, count, 0).params if rank else students.seed_params(self.base, 0)
+            teacher = students.seed_params(self.base, seed)
+            params = self.compressed(FEW, rank, count, seed).params if rank else teacher
             prompts = jnp.asarray(self.base.held[:8, :8])
             n_tokens = model.context - 8
 
@@ -303,18 +312,12 @@ class Study:
                 return generate.generate(jax.random.key(0), params, model, prompts, n_tokens)
 
             taken = meters.measure(self.todo.meter, once, min_time_s=self.todo.preset.min_time_s, warm_up=True)
-            metrics = sizes(students.seed_params(self.base, 0), params)
+            metrics = students.sizes(teacher, params)
             per_token = taken.energy_j / (len(prompts) * n_tokens)
             return {"measured": taken.fields(), "metrics": metrics | {"energy_per_token_j": per_token}}
 
         arm = "control/student" if rank else "classical/teacher"
-        self.ledger.row("distillation_use", "language_model", arm, self.config(rank=rank), make)
-
-
-def sizes(teacher: Any, student: Any) -> dict[str, float]:
-    """Parameters of a student, and of its blocks over the teacher's."""
-    blocks = [transformer.size([own[name] for name in own if name.startswith("block_")]) for own in (student, teacher)]
-    return {"parameters": float(transformer.size(student)), "share_of_blocks": blocks[0] / blocks[1]}
+        self.ledger.row("distillation_use", "language_model", arm, self.config(rank=rank), make, seed)
 
 
 def main() -> None:
@@ -346,12 +349,15 @@ def main() -> None:
         for arm, kind in STUDENTS.items():
             status.update(f"distilling into {arm}")
             study.circuit_students(kind, arm)
-        for lesson in LESSONS:
-            status.update(f"measuring a step of {lesson}")
-            study.lesson_energy(lesson)
-        for rank in (0, *preset.ranks):
-            status.update(f"measuring generation at rank {rank}")
-            study.generation_energy(rank)
+        # In rounds, so that what else the machine does meets all of a round alike.
+        for repeat in range(todo.seeds):
+            for lesson in LESSONS:
+                status.update(f"measuring a step of {lesson}")
+                study.lesson_energy(lesson, repeat)
+        for seed in range(todo.seeds):
+            for rank in (0, *preset.ranks):
+                status.update(f"measuring generation at rank {rank}")
+                study.generation_energy(rank, seed)
         if todo.encoder is not None:
             EncoderStudy(todo, todo.encoder).run(status.update)
     report.write(todo.ledger.rows, todo.out, cli.console)

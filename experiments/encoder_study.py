@@ -7,14 +7,16 @@ from experiments import encoders, students
 from experiments.students import FEW, priced
 from qgen.energy import meters
 from qgen.lm import encoder
+from qgen.resources import total
+from qgen.stages import low_rank
 from qgen.stages.base import plain
 from qgen.types import Params
 
 if TYPE_CHECKING:
     from experiments.distillation import Plan
 
-DRAWN = ("classical/randomised_svd", "control/fkv")
-"""Arms that draw random numbers."""
+FIXED = ("classical/truncated_svd",)
+"""Arms that draw neither texts nor random numbers."""
 KD = "classical/kd"
 KERNEL = "quantum/entangled_kernel"
 
@@ -27,6 +29,8 @@ class EncoderStudy:
         self.texts = 8 if todo.preset.seeds < 5 else 64
         self.made: list[encoders.Given] = []
         self.begun: dict[tuple[str, int, int, int], tuple[encoders.Samples, Params]] = {}
+        self.used: dict[int, Params] = {}
+        self.factors: dict[int, low_rank.Compressed] = {}
 
     @property
     def found(self) -> encoders.Given:
@@ -44,8 +48,17 @@ class EncoderStudy:
 
         def make() -> dict[str, Any]:
             found = self.found
-            taken = meters.measure(self.todo.meter, lambda: encoders.compressed(found, arm, rank, seed))
-            return {"metrics": encoders.scores(found, taken.result), "measured": taken.fields()}
+            tokens = encoders.texts(found, seed, self.texts)
+            taken = meters.measure(self.todo.meter, lambda: encoders.compressed(found, arm, rank, seed, tokens))
+            needed = total(taken.result.resources)
+            if arm == encoders.SLOW:
+                self.factors[seed] = taken.result
+            return {
+                "metrics": encoders.scores(found, taken.result),
+                "measured": taken.fields(),
+                "resources": {} if needed is None else {**vars(needed)},
+                "projected": priced(needed, self.todo.machines) if seed == 0 else {},
+            }
 
         self.ledger.row("distillation_encoder", "encoder", arm, self.config(rank=rank), make, seed)
 
@@ -57,7 +70,9 @@ class EncoderStudy:
             self.begun = {kept: made for kept, made in self.begun.items() if kept[:3] == place[:3]}
             drawn = encoders.samples(self.found, self.settings, seed, count)
             seen = drawn.tokens[: drawn.length]
-            self.begun[place] = drawn, encoders.compressed(self.found, start, rank, seed, seen).params
+            kept = self.factors.get(seed) if start == encoders.SLOW else None
+            own = kept or encoders.compressed(self.found, start, rank, seed, seen)
+            self.begun[place] = drawn, own.params
         return self.begun[place]
 
     def student(self, start: str, rank: int, count: int, lesson: str, seed: int) -> None:
@@ -78,7 +93,8 @@ class EncoderStudy:
                     "start_error": encoders.errors(found, factors)["embedding_error"],
                     "validation_error": own.validation,
                     "rate": own.rate,
-                    **encoders.sizes(found, own.params),
+                    "at_edge": float(own.at_edge),
+                    **students.sizes(found.encoder.params, own.params),
                 },
                 "measured": taken.fields(),
                 "resources": {} if needed is None else {**vars(needed)},
@@ -91,23 +107,28 @@ class EncoderStudy:
         del config["ranks"]
         self.ledger.row("distillation_encoder_student", "encoder", lesson, config, make, seed)
 
-    def use(self, rank: int) -> None:
-        """Joules per token that the encoder (rank 0) or a student of a rank reads."""
+    def use(self, rank: int, repeat: int) -> None:
+        """Joules per token that the encoder (rank 0) or the first seed's student of a rank reads."""
 
         def make() -> dict[str, Any]:
             found = self.found
-            params = encoders.compressed(found, FEW, rank, 0).params if rank else found.encoder.params
+            if rank not in self.used:
+                tokens = encoders.texts(found, 0, self.texts)
+                whole = found.encoder.params
+                self.used[rank] = encoders.compressed(found, FEW, rank, 0, tokens).params if rank else whole
+            params = self.used[rank]
             taken = meters.measure(
                 self.todo.meter,
                 lambda: encoders.embedded(params, found.tokens, found.encoder.config),
                 min_time_s=self.todo.preset.min_time_s,
                 warm_up=True,
             )
-            metrics = encoders.sizes(found, params) | {"energy_per_token_j": taken.energy_j / found.tokens.size}
+            per_token = taken.energy_j / found.tokens.size
+            metrics = students.sizes(found.encoder.params, params) | {"energy_per_token_j": per_token}
             return {"measured": taken.fields(), "metrics": metrics}
 
         arm = "control/student" if rank else "classical/teacher"
-        self.ledger.row("distillation_encoder_use", "encoder", arm, self.config(rank=rank), make)
+        self.ledger.row("distillation_encoder_use", "encoder", arm, self.config(rank=rank), make, repeat)
 
     def run(self, tell: Callable[[str], None]) -> None:
         """All rows; `tell` hears what is being done."""
@@ -115,9 +136,11 @@ class EncoderStudy:
         main_rank, most = settings.ranks[0], settings.samples[-1]
         for rank in encoders.RANKS:
             for arm in encoders.ARMS:
+                if arm == encoders.SLOW and rank != main_rank:
+                    continue
                 tell(f"compressing the encoder at rank {rank}: {arm}")
                 # What nothing is drawn for is the same for every seed.
-                for seed in range(seeds if arm in DRAWN else 1):
+                for seed in range(1 if arm in FIXED else seeds):
                     self.compression(arm, rank, seed)
         made = [(FEW, main_rank, count, lesson) for count in settings.samples for lesson in encoders.TAUGHT]
         made += [(start, main_rank, most, KD) for start in encoders.STARTS if start != FEW]
@@ -126,6 +149,8 @@ class EncoderStudy:
             tell(f"distilling the encoder at rank {rank} on {count} texts: {lesson}")
             for seed in range(seeds):
                 self.student(start, rank, count, lesson, seed)
-        for rank in (0, *settings.ranks):
-            tell(f"measuring the encoder at rank {rank}")
-            self.use(rank)
+        # In rounds, so that what else the machine does meets all of a round alike.
+        for repeat in range(seeds):
+            for rank in (0, *settings.ranks):
+                tell(f"measuring the encoder at rank {rank}")
+                self.use(rank, repeat)

@@ -10,22 +10,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.students import GRAMS, best, traced
+from experiments.students import FEW, GRAMS, at_edge, best, sizes, traced
 from qgen import check
-from qgen.lm import data, encoder, encoder_files, factorised, relational, train, transformer
+from qgen.lm import data, encoder, encoder_files, factorised, relational, train
 from qgen.stages import low_rank
 from qgen.stages.distillation import LESSONS
 from qgen.types import Array, Float, Int, Key, Params
 
-ARMS = ("classical/truncated_svd", "classical/randomised_svd", "classical/activation_aware_svd", "control/fkv")
-"""Arms that reach matrices of 384 x 1536: simulating the quantum ones' read-out takes hours at this size."""
+ARMS = (
+    *("classical/truncated_svd", "classical/randomised_svd", "classical/activation_aware_svd"),
+    *("quantum/qsvt", "control/fkv"),
+)
+"""Arms that reach matrices of 384 x 1536: the variational one's Hadamard tests control block encodings of a million
+gates, which take too long to count.
+"""
+SLOW = "quantum/qsvt"
+"""The arm whose simulated read-out takes longest: it is run at the first of the settings' ranks alone."""
 STARTS = (*ARMS, "control/random_factors")
 """Arms whose factors are distilled."""
 TAUGHT = tuple(name for name in LESSONS if name != "classical/scratch")
 """Lessons of an encoder, which has no labels; its outputs are the last hidden states."""
 RANKS = (144, 72, 36, 18)
 """Ranks of the factors: 1/2 to 1/16 of the parameters of matrices of 384 x 1536 and their like."""
-LENGTH = 64
+LENGTH = 32
 """Tokens of every text, so that nothing is padded."""
 
 
@@ -38,24 +45,24 @@ class Settings:
         samples: texts to distil on, the last being those of the full factorial.
         steps: steps of distillation.
         batch: texts per step.
-        rates: learning rates; each student keeps the one that is best on its validation texts.
+        rates: learning rates, rising; each student keeps the one that is best on its validation texts.
         validation: share of the samples that chooses the rate.
     """
 
     ranks: tuple[int, ...] = (72, 144, 36, 18)
     samples: tuple[int, ...] = (10, 30, 100)
-    steps: int = 24
+    steps: int = 16
     batch: int = 8
-    rates: tuple[float, ...] = (1e-4, 3e-4)
+    rates: tuple[float, ...] = (1e-5, 1e-4, 3e-4, 1e-3)
     validation: float = 0.2
 
 
 class Given(NamedTuple):
-    """An encoder with texts to choose factors by, others to score on, and what flows into its matrices.
+    """An encoder with texts to score on and others, and what flows into its matrices.
 
     Attributes:
         encoder: the encoder.
-        seen: place -> activations on the first texts.
+        seen: place -> activations on the first texts, for arms that do not look at them.
         unseen: place -> activations on the others.
         tokens: the other texts, [texts, LENGTH].
         embeddings: the encoder's own of them.
@@ -87,7 +94,7 @@ def given(loaded: encoder.Encoder, texts: int) -> Given:
 
     Args:
         loaded: the encoder.
-        texts: texts to choose factors by, and as many to score on.
+        texts: texts to score on, and as many that stand where an arm does not look at activations.
     """
     documents = data.load_corpus(None, domain="prose", max_characters=2_000_000)
     long = [ids[:LENGTH] for ids in encoder.tokenised(loaded, documents) if len(ids) >= LENGTH]
@@ -121,10 +128,15 @@ def embedded(params: Params, tokens: Int[Array, "texts time"], config: encoder.C
 _hidden_jit = jax.jit(_hidden, static_argnames="config")
 
 
-def compressed(found: Given, arm: str, rank: int, seed: int, tokens: np.ndarray | None = None) -> low_rank.Compressed:
-    """The encoder with factors in place of its matrices, chosen by what it reads: `tokens`, or else the first texts."""
+def texts(found: Given, seed: int, count: int) -> np.ndarray:
+    """A seed's texts to choose factors by."""
+    return found.pool[np.random.default_rng(seed).permutation(len(found.pool))[:count]]
+
+
+def compressed(found: Given, arm: str, rank: int, seed: int, tokens: np.ndarray) -> low_rank.Compressed:
+    """The encoder with factors in place of its matrices; the one arm that looks at activations reads the tokens."""
     seen = found.seen
-    if tokens is not None:
+    if arm == FEW:
         seen = _inputs(found.encoder.params, jnp.asarray(tokens), found.encoder.config)
     return low_rank.compress(arm, jax.random.key(seed), found.encoder.params, seen, rank)
 
@@ -145,20 +157,12 @@ def errors(found: Given, params: Params) -> dict[str, float]:
     }
 
 
-def sizes(found: Given, params: Params) -> dict[str, float]:
-    """Parameters, and the share of the blocks' that is left."""
-    blocks = [
-        transformer.size([p[name] for name in p if name.startswith("block_")]) for p in (params, found.encoder.params)
-    ]
-    return {"parameters": float(transformer.size(params)), "share_of_blocks": blocks[0] / blocks[1]}
-
-
 def scores(found: Given, made: low_rank.Compressed) -> dict[str, float]:
     """Output error, errors of the embeddings and parameters of factors."""
     return {
         "output_error": low_rank.output_error(found.encoder.params, made.factors, found.unseen),
         **errors(found, made.params),
-        **sizes(found, made.params),
+        **sizes(found.encoder.params, made.params),
     }
 
 
@@ -201,10 +205,13 @@ def samples(found: Given, settings: Settings, seed: int, count: int) -> Samples:
 
 
 class Taught(NamedTuple):
-    """A distilled student: its parameters, the rate, its validation error, and its training losses."""
+    """A distilled student: its parameters, the rate and whether it is the lowest or highest, its validation error, and
+    its training losses.
+    """
 
     params: Params
     rate: float
+    at_edge: bool
     validation: float
     curve: list[float]
 
@@ -231,7 +238,8 @@ def distil(found: Given, settings: Settings, start: Params, drawn: Samples, less
     )
     lane = best(validation)
     params = fixed | jax.tree.map(lambda leaf: leaf[lane], trained)
-    return Taught(params, settings.rates[lane], float(validation[lane]), np.round(losses[lane], 5).tolist())
+    chosen = settings.rates[lane], at_edge(lane, settings.rates), float(validation[lane])
+    return Taught(params, *chosen, np.round(losses[lane], 5).tolist())
 
 
 @functools.partial(jax.jit, static_argnames=("config", "steps", "batch"))

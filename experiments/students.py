@@ -45,7 +45,7 @@ class Settings:
         base_rate: the base's learning rate.
         steps: steps of distillation.
         batch: windows per step.
-        rates: learning rates; each student keeps the one that is best on its validation documents.
+        rates: learning rates, rising; each student keeps the one that is best on its validation documents.
         validation: share of the samples that chooses the rate.
         rows: held-out windows of `context` tokens that score.
     """
@@ -56,9 +56,9 @@ class Settings:
     context: int = 64
     base_steps: int = 240
     base_rate: float = 5e-3
-    steps: int = 30
+    steps: int = 50
     batch: int = 8
-    rates: tuple[float, ...] = (1e-3, 3e-3)
+    rates: tuple[float, ...] = (5e-4, 2e-3, 8e-3, 2.5e-2, 8e-2)
     validation: float = 0.2
     rows: int = 48
 
@@ -111,6 +111,17 @@ def cut(tokens: np.ndarray, context: int, rows: int) -> np.ndarray:
     """The first rows of context + 1 tokens, which overlap by one."""
     rows = min(rows, (len(tokens) - 1) // context)
     return np.stack([tokens[row * context : (row + 1) * context + 1] for row in range(rows)])
+
+
+def sizes(teacher: Any, student: Any) -> dict[str, float]:
+    """Parameters of a student, and the shares of its teacher's blocks and of the whole teacher that they are."""
+    blocks = [transformer.size([own[name] for name in own if name.startswith("block_")]) for own in (student, teacher)]
+    whole = transformer.size(student)
+    return {
+        "parameters": float(whole),
+        "share_of_blocks": blocks[0] / blocks[1],
+        "share_of_model": whole / transformer.size(teacher),
+    }
 
 
 def seed_params(found: Base, seed: int) -> Params:
@@ -189,10 +200,19 @@ def output_error(found: Base, seed: int, made: low_rank.Compressed) -> float:
 
 
 class Trained(NamedTuple):
-    """What became of a student: its held-out loss, the rate, its validation loss, and its training losses."""
+    """What became of a student.
+
+    Attributes:
+        loss: on held-out text.
+        rate: the chosen learning rate.
+        at_edge: whether it is the lowest or the highest that was tried.
+        validation: its validation loss.
+        curve: its training losses.
+    """
 
     loss: float
     rate: float
+    at_edge: bool
     validation: float
     curve: list[float]
 
@@ -231,19 +251,30 @@ def distil(
     for seed in range(len(starts)):
         for place, (start, lesson) in enumerate(names):
             own = slice(place * len(settings.rates), (place + 1) * len(settings.rates))
-            lane = own.start + best(validation[seed, own])
-            made[seed, start, lesson] = Trained(
-                float(held[seed, lane]),
-                float(rates[lane]),
-                float(validation[seed, lane]),
-                np.round(losses[seed, lane], 4).tolist(),
-            )
+            made[seed, start, lesson] = _kept(settings, losses[seed, own], validation[seed, own], held[seed, own])
     return made
+
+
+def _kept(settings: Settings, losses: Array, validation: Array, held: Array) -> Trained:
+    """Of one student at every rate, [rates, ...], what is kept."""
+    lane = best(validation)
+    return Trained(
+        float(held[lane]),
+        settings.rates[lane],
+        at_edge(lane, settings.rates),
+        float(validation[lane]),
+        np.round(losses[lane], 4).tolist(),
+    )
 
 
 def best(validation: Array) -> int:
     """The lane of least validation loss; a diverged one is not a number, and never the least."""
     return int(np.argmin(np.nan_to_num(np.asarray(validation), nan=np.inf)))
+
+
+def at_edge(lane: int, rates: Sequence[float]) -> bool:
+    """Whether the chosen rate is the lowest or the highest of those that were tried, in rising order."""
+    return lane in (0, len(rates) - 1)
 
 
 def _texts(drawn: Sequence[Samples]) -> Samples:
@@ -255,18 +286,14 @@ def distil_circuits(
     found: Base, settings: Settings, drawn: Sequence[Samples], design: circuit_student.Design
 ) -> tuple[list[Trained], Params]:
     """The circuit students of one design, one per seed, and a start of theirs, whose numbers can be counted."""
-    rates = 3 * jnp.asarray(settings.rates, jnp.float32)
+    rates = jnp.asarray(settings.rates, jnp.float32)
     keys = jax.vmap(jax.random.key)(200 + jnp.arange(len(drawn)))
     starts = jax.vmap(lambda key, own: circuit_student.init(key, design, found.model, own))(keys, found.params)
     losses, validation, held = _population(
         *(keys, starts, rates, (), found.params, _texts(drawn), jnp.asarray(found.held), found.model),
         *(settings.steps, settings.batch, design),
     )
-    made = []
-    for seed in range(len(drawn)):
-        lane = best(validation[seed])
-        own = float(held[seed, lane]), float(rates[lane]), float(validation[seed, lane])
-        made.append(Trained(*own, np.round(losses[seed, lane], 4).tolist()))
+    made = [_kept(settings, losses[seed], validation[seed], held[seed]) for seed in range(len(drawn))]
     return made, jax.tree.map(lambda leaf: leaf[0], starts)
 
 

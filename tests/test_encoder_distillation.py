@@ -36,7 +36,7 @@ def test_few_samples_are_part_of_many_and_apart_from_what_validates(found):
 
 
 def test_the_first_loss_of_kd_is_the_relative_squared_error_of_the_hidden_states(found):
-    start = encoders.compressed(found, "control/random_factors", 4, 0).params
+    start = encoders.compressed(found, "control/random_factors", 4, 0, found.pool[:2]).params
     settings = encoders.Settings(samples=(6, 12), steps=1, batch=10, rates=(1e-3,))
     drawn = encoders.samples(found, settings, 0, 12)
     taught = encoders.distil(found, settings, start, drawn, "classical/kd", 0)
@@ -48,7 +48,7 @@ def test_the_first_loss_of_kd_is_the_relative_squared_error_of_the_hidden_states
 
 @pytest.mark.parametrize("lesson", encoders.TAUGHT)
 def test_a_student_learns_every_lesson_and_keeps_its_embeddings(found, lesson):
-    start = encoders.compressed(found, "control/random_factors", 4, 0).params
+    start = encoders.compressed(found, "control/random_factors", 4, 0, found.pool[:2]).params
     drawn = encoders.samples(found, SETTINGS, 0, 12)
     taught = encoders.distil(found, SETTINGS, start, drawn, lesson, 0)
     assert taught.curve[-1] < taught.curve[0] and np.isfinite(taught.validation)
@@ -58,7 +58,7 @@ def test_a_student_learns_every_lesson_and_keeps_its_embeddings(found, lesson):
 
 def test_errors_vanish_for_the_encoder_and_relations_ignore_a_rotation(found):
     assert max(encoders.errors(found, found.encoder.params).values()) < 1e-5
-    made = encoders.errors(found, encoders.compressed(found, "classical/truncated_svd", 2, 0).params)
+    made = encoders.errors(found, encoders.compressed(found, "classical/truncated_svd", 2, 0, found.pool[:2]).params)
     assert made["embedding_error"] > 1e-3 and made["relation_error"] > 1e-3
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0].astype(np.float32)
     turned = encoders.errors(found._replace(embeddings=found.embeddings @ rotation), found.encoder.params)
@@ -66,6 +66,6 @@ def test_errors_vanish_for_the_encoder_and_relations_ignore_a_rotation(found):
 
 
 def test_labels_alone_teach_an_encoder_nothing(found):
-    start = encoders.compressed(found, "classical/truncated_svd", 2, 0).params
+    start = encoders.compressed(found, "classical/truncated_svd", 2, 0, found.pool[:2]).params
     with pytest.raises(ValueError, match="lesson"):
         encoders.distil(found, SETTINGS, start, encoders.samples(found, SETTINGS, 0, 12), "classical/scratch", 0)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from qgen import check
 from qgen.circuits import Circuit, count, encodings, gram
 from qgen.resources import Resources
-from qgen.types import Array
+from qgen.types import Array, Float
 
 
 @functools.lru_cache
@@ -38,12 +38,17 @@ def kernel(n_qubits: int, bandwidth: float, entangled: bool = True, reps: int = 
     circuit = feature_map(n_qubits, entangled, reps)
 
     def of_features(features: Array) -> Array:
-        check.at_least("features.shape[1]", features.shape[1], n_qubits)
-        used = features[:, :n_qubits]
-        scaled = bandwidth * used * jax.lax.rsqrt(jnp.mean(used**2, axis=1, keepdims=True) + 1e-12)
+        scaled = bandwidth * seen(features, n_qubits)
         return gram(circuit, encodings.iqp_angles(scaled, None if entangled else ()))
 
     return of_features
+
+
+def seen(features: Float[Array, "batch features"], n_qubits: int) -> Float[Array, "batch qubits"]:
+    """What the map encodes: the first `n_qubits` features over their root mean square."""
+    check.at_least("features.shape[1]", features.shape[1], n_qubits)
+    used = features[:, :n_qubits]
+    return used * jax.lax.rsqrt(jnp.mean(used**2, axis=1, keepdims=True) + 1e-12)
 
 
 def feature_map(n_qubits: int, entangled: bool = True, reps: int = 1) -> Circuit:

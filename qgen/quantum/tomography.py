@@ -35,7 +35,7 @@ def counts(key: Key, state: Float[Array, " size"], shots: int) -> Float[Array, "
     check.at_least("shots", shots, 1)
     steps = jnp.cumsum(settings(state), axis=1)[:, :-1]
     drawn = jax.random.uniform(key, (steps.shape[0], shots))
-    below = (drawn[:, :, None] < steps[:, None, :]).mean(axis=1)
+    below = jax.vmap(jnp.searchsorted)(jnp.sort(drawn, axis=1), steps) / shots
     edges = jnp.ones_like(below[:, :1])
     return jnp.diff(jnp.concatenate([0 * edges, below, edges], axis=1), axis=1)
 
@@ -52,23 +52,29 @@ def rebuild(
     """
     size = frequencies.shape[1]
     magnitudes = jnp.sqrt(frequencies[0])
-    links = jnp.zeros((size, size), dtype=frequencies.dtype)
-    for qubit in range(size.bit_length() - 1):
-        low = np.flatnonzero(np.arange(size) >> (size.bit_length() - 2 - qubit) & 1 == 0)
-        high = low + 2 ** (size.bit_length() - 2 - qubit)
-        difference = frequencies[1 + qubit, low] - frequencies[1 + qubit, high]
-        links = links.at[low, high].set(difference).at[high, low].set(difference)
-    linked = np.array([[bin(i ^ j).count("1") == 1 for j in range(size)] for i in range(size)])
+    places = np.arange(size)[:, None]
+    masks = 2 ** np.arange(size.bit_length() - 1)[::-1]  # of qubits 0, 1, ...
+    others, lows, qubits = places ^ masks, places & ~masks, 1 + np.arange(len(masks))
+    links = frequencies[qubits, lows] - frequencies[qubits, lows | masks]  # [size, qubits]: to the others
 
-    def attach(signs: Array, _: None) -> tuple[Array, None]:
-        inside = signs != 0
-        open_links = jnp.asarray(linked) & inside[:, None] & ~inside[None, :]
-        best = jnp.argmax(jnp.where(open_links, jnp.abs(links), -1.0))
-        i, j = best // size, best % size
-        return signs.at[j].set(signs[i] * jnp.where(links[i, j] < 0, -1.0, 1.0)), None
+    def attach(tree: tuple, _: None) -> tuple[tuple, None]:
+        signs, new, reach, parent, given = tree
+        # What the newest entry links to: a stronger link replaces an older one, and of equal ones the lower entry's.
+        seen, strength = jnp.asarray(others)[new], jnp.abs(links[new])
+        is_better = (strength > reach[seen]) | ((strength == reach[seen]) & (new < parent[seen]))
+        is_better &= signs[seen] == 0
+        reach = reach.at[seen].set(jnp.where(is_better, strength, reach[seen]))
+        parent = parent.at[seen].set(jnp.where(is_better, new, parent[seen]))
+        told = signs[new] * jnp.where(links[new] < 0, -1.0, 1.0)
+        given = given.at[seen].set(jnp.where(is_better, told, given[seen]))
+        strongest = jnp.max(reach)
+        new = jnp.argmin(jnp.where(reach == strongest, parent, size))
+        return (signs.at[new].set(given[new]), new, reach.at[new].set(-1.0), parent, given), None
 
-    start = jnp.zeros(size, dtype=frequencies.dtype).at[anchor].set(sign)
-    signs, _ = jax.lax.scan(attach, start, None, length=size - 1)
+    signs = jnp.zeros(size, dtype=frequencies.dtype).at[anchor].set(sign)
+    reach, parent = jnp.full(size, -1.0, frequencies.dtype), jnp.full(size, size, anchor.dtype)
+    tree = (signs, anchor, reach, parent, jnp.zeros_like(signs))
+    (signs, *_), _ = jax.lax.scan(attach, tree, None, length=size - 1)
     return signs * magnitudes
 
 

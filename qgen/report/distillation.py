@@ -5,19 +5,26 @@ from typing import TYPE_CHECKING
 
 from qgen.report import distillation_encoder, distillation_figures, style, tables
 from qgen.report.distillation_rows import (
+    KERNELS,
     Rows,
     by_arm,
     controls,
+    curve_rows,
     curves,
+    edge,
     excess,
     gaps,
     interval,
+    joules_per_token,
     main_block,
     mean,
-    number,
     of,
     projected,
     provenance,
+    ranged,
+    savings,
+    size,
+    tried,
     values,
 )
 from qgen.report.tables import Group, Table
@@ -69,7 +76,7 @@ def compression(rows: Rows) -> Table:
     groups = []
     for rank in sorted(values(found, "rank"), reverse=True):
         own = by_arm(of(found, "distillation_compression", rank=rank))
-        first = next(iter(own.values()))[0].metrics
+        first = next(iter(own.values()))[0]
         lines = [
             [
                 arm,
@@ -80,8 +87,7 @@ def compression(rows: Rows) -> Table:
             ]
             for arm, made in own.items()
         ]
-        share = 100 * first["share_of_blocks"]
-        title = f"{rank}: {first['parameters']:.0f} parameters, blocks {share:.1f} % of the teacher's"
+        title = f"{rank}: {first.metrics['parameters']:.0f} parameters, {size(first)}"
         groups.append(Group(title, "", lines, controls(own)))
     return Table(
         caption="Low-rank arms on every matrix of the blocks: means over teachers with 95 % intervals.",
@@ -102,23 +108,27 @@ def lessons(rows: Rows) -> Table:
     starts = values(found, "start")
     lines = []
     for arm, made in by_arm(found).items():
-        cells = [interval(excess([row for row in made if row.config["start"] == start]), 3) for start in starts]
-        lines.append([arm, *cells])
+        own = [[row for row in made if row.config["start"] == start] for start in starts]
+        lines.append([arm, *(interval(excess(cell), 3) + edge(cell) for cell in own)])
     before = of(rows, "distillation_compression", rank=rank)
     plain = [interval(excess([row for row in before if row.arm == start]), 2) for start in starts]
     return Table(
-        caption=f"Loss over the teacher's in nats per token after distillation on {count} documents at rank {rank}.",
+        caption=f"Loss over the teacher's, nats per token, after distillation on {count} documents; rank {rank}: "
+        f"{size(found[0])}.",
         header=("lesson", *(start.split("/")[1].replace("_", " ") for start in starts)),
         groups=[Group("", "", [["none: factors alone", *plain], *lines])],
-        notes=["Means over teachers with 95 % intervals; every student has as many learning rates tried."],
+        notes=["Means over teachers with 95 % intervals.", KERNELS, tried(found)],
     )
 
 
 def few_samples(rows: Rows) -> Table:
     """Lessons against the number of samples, and the quantum kernel against the best classical lesson."""
-    found, counts = curves(rows)
-    lines = [[arm, *(interval(curve[count], 3) for count in counts)] for arm, curve in found.items()]
-    for name, gap in gaps(found, counts).items():
+    found, counts = curve_rows(rows)
+    lines = [
+        [arm, *(interval(excess(curve[count]), 3) + edge(curve[count]) for count in counts)]
+        for arm, curve in found.items()
+    ]
+    for name, gap in gaps(*curves(rows)).items():
         lines.append([name, *(interval(gap[count], 4) for count in counts)])
     return Table(
         caption="Few samples: loss over the teacher's in nats per token, activation-aware factors.",
@@ -127,6 +137,8 @@ def few_samples(rows: Rows) -> Table:
         notes=[
             "Below: paired differences over teachers; negative favours the quantum kernel.",
             "The best classical lesson is the one of the least mean at that number of documents.",
+            KERNELS,
+            tried(next(iter(found.values()))[counts[0]]),
         ],
     )
 
@@ -142,7 +154,7 @@ def students(rows: Rows) -> Table:
                 arm,
                 f"{metrics['parameters']:.0f}",
                 f"{metrics['parameters'] - metrics['body_parameters'] - metrics['frozen_parameters']:.0f}",
-                interval(excess(made), 3),
+                interval(excess(made), 3) + edge(made),
                 projected(made),
             ]
         )
@@ -150,7 +162,10 @@ def students(rows: Rows) -> Table:
         caption="Students behind the teacher's first block: compressed features, a circuit or its twin, a read-out.",
         header=("student", "parameters", "trained behind the block", "loss over teacher, nats", "projected J"),
         groups=[Group("", "", lines, controls(found))],
-        notes=["Every number is counted: embedding, first block, compression, angles and read-out. All learn by KD."],
+        notes=[
+            "Every number is counted: embedding, first block, compression, angles and read-out. All learn by KD.",
+            tried(of(rows, "distillation_student")),
+        ],
     )
 
 
@@ -161,18 +176,19 @@ def energy(rows: Rows) -> Table:
     students = by_arm(of(rows, "distillation", rank=rank, samples=count))
     lines = []
     for arm, made in steps.items():
-        row = made[0]
-        per_step = row.metrics["energy_per_step_j"]
-        whole = per_step * row.config["steps"] * len(row.config["rates"])
-        lines.append([arm, number(per_step), number(whole), projected(students[arm])])
+        per_step = [row.metrics["energy_per_step_j"] for row in made]
+        config = made[0].config
+        whole = [own * config["steps"] * len(config["rates"]) for own in per_step]
+        lines.append([arm, ranged(per_step), ranged(whole), projected(students[arm])])
+    uses = of(rows, "distillation_use")
     tokens = [
         [
-            "teacher" if not row.config["rank"] else f"student of rank {row.config['rank']}",
-            f"{row.metrics['parameters']:.0f}",
-            number(1e3 * row.metrics["energy_per_token_j"]),
+            f"student of rank {rank}" if rank else "teacher",
+            f"{of(uses, 'distillation_use', rank=rank)[0].metrics['parameters']:.0f}",
+            ranged([1e3 * own for own in joules]),
             "",
         ]
-        for row in sorted(of(rows, "distillation_use"), key=lambda row: -row.metrics["parameters"])
+        for rank, joules in joules_per_token(uses).items()
     ]
     found = provenance(next(iter(steps.values())))
     return Table(
@@ -183,5 +199,7 @@ def energy(rows: Rows) -> Table:
         notes=[
             "A simulated quantum kernel's joules are those of its simulation, and no machine's.",
             "Projected J: its shots on the machine of the least median; - where none can run it.",
+            "Means with the range over rounds of measurements; generating: of one teacher and its students per round.",
+            savings(uses),
         ],
     )

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qgen.report import statistics, style
-from qgen.report.distillation_rows import Rows, by_arm, curves, excess, gaps, main_block, of, values
+from qgen.report.distillation_rows import Rows, by_arm, curves, excess, gaps, joules_per_token, main_block, of, values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#E69F00", "#D55E00", "#7A7A7A", "#000000")
+COLOURS = ("#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#E69F00", "#D55E00", "#7A7A7A", "#000000", "#8C510A")
 
 
 def parameters(rows: Rows) -> "Figure":
@@ -68,10 +68,12 @@ def learning_curves(rows: Rows) -> "Figure":
         x = np.array(counts) * 1.03 ** (place - len(lessons) / 2)
         errors = np.nan_to_num([[f.central - f.low for f in found], [f.high - f.central for f in found]])
         left.errorbar(x, [f.central for f in found], yerr=errors, color=COLOURS[place], label=arm, marker="o", ms=3)
-    for (name, gap), colour in zip(gaps(lessons, counts).items(), ("#D55E00", "#7A7A7A"), strict=True):
+    for place, ((name, gap), colour) in enumerate(
+        zip(gaps(lessons, counts).items(), ("#D55E00", "#0072B2", "#7A7A7A"), strict=True)
+    ):
         found = [statistics.mean_interval(gap[count]) for count in counts]
         errors = np.nan_to_num([[f.central - f.low for f in found], [f.high - f.central for f in found]])
-        x = np.array(counts) * (0.97 if colour == "#D55E00" else 1.03)
+        x = np.array(counts) * 1.03 ** (place - 1)
         right.errorbar(x, [f.central for f in found], yerr=errors, color=colour, label=name, marker="o", ms=3)
     right.axhline(0, color="black", linewidth=0.6)
     left.set_ylabel("loss over the teacher's (nats per token)")
@@ -93,29 +95,33 @@ def joules(rows: Rows) -> "Figure":
     first, second, third = made.subplots(1, 3)
     rank, _ = main_block(rows)
     compress = {
-        arm: float(np.mean([row.measured["energy_j"] for row in own]))
+        arm: [row.measured["energy_j"] for row in own]
         for arm, own in by_arm(of(rows, "distillation_compression", rank=rank)).items()
         if not arm.startswith("quantum/")
     }
     _bars(first, compress, f"Compressing, rank {rank}", "J")
     distil = {
-        arm: own[0].metrics["energy_per_step_j"] * own[0].config["steps"] * len(own[0].config["rates"])
+        arm: [row.metrics["energy_per_step_j"] * row.config["steps"] * len(row.config["rates"]) for row in own]
         for arm, own in by_arm(of(rows, "distillation_step")).items()
         if not arm.startswith(("quantum/", "control/"))
     }
     _bars(second, distil, "Distilling one student", "J")
     tokens = {
-        "teacher" if not row.config["rank"] else f"rank {row.config['rank']}": 1e3 * row.metrics["energy_per_token_j"]
-        for row in sorted(of(rows, "distillation_use"), key=lambda row: -row.metrics["parameters"])
+        f"rank {rank}" if rank else "teacher": [1e3 * joules for joules in own]
+        for rank, own in joules_per_token(of(rows, "distillation_use")).items()
     }
     _bars(third, tokens, "Generating one token", "mJ")
     return made
 
 
-def _bars(axes, heights: Mapping[str, float], title: str, unit: str) -> None:
-    names = list(heights)
+def _bars(axes, numbers: Mapping[str, list[float]], title: str, unit: str) -> None:
+    """Means with 95 % intervals."""
+    names = list(numbers)
+    found = [statistics.mean_interval(numbers[name]) for name in names]
+    errors = np.nan_to_num([[f.central - f.low for f in found], [f.high - f.central for f in found]])
     colours = [style.FAMILIES.get(name.split("/")[0], "#0072B2") for name in names]
-    axes.barh(range(len(names)), [heights[name] for name in names], color=colours, height=0.6)
+    middle = [f.central for f in found]
+    axes.barh(range(len(names)), middle, xerr=errors, color=colours, height=0.6, error_kw={"elinewidth": 0.8})
     axes.set_yticks(range(len(names)), [name.split("/")[-1].replace("_", " ") for name in names])
     axes.invert_yaxis()
     axes.set_xlabel(unit)

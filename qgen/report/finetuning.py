@@ -61,6 +61,16 @@ def rival(cell: Cell, found: Sequence[Cell]) -> Cell | None:
     return min(fewer, key=lambda c: c.mean("bits_per_byte"), default=None)
 
 
+def nearest(cell: Cell, found: Sequence[Cell]) -> Cell | None:
+    """The classical cell of the closest size, as a ratio of trained numbers; of several, the one of least loss."""
+    others = [c for c in found if c.family == "classical" and c is not cell]
+    return min(
+        others,
+        key=lambda c: (abs(np.log(c.parameters / cell.parameters)), c.mean("bits_per_byte")),
+        default=None,
+    )
+
+
 def gap(cell: Cell, other: Cell) -> Interval:
     """The paired difference of bits per byte with its 95 % interval; below zero: the cell is better."""
     shared = sorted(cell.rows.keys() & other.rows.keys())
@@ -92,7 +102,7 @@ def write(rows: Sequence[Record], out: Path, console: "Console | None" = None) -
 
 
 def pareto_table(found: Sequence[Cell]) -> Table:
-    """Every method and size: trained numbers, loss, joules, the gap to the best classical one of no more numbers."""
+    """Every method and size: trained numbers, loss, joules, and gaps to two classical rivals."""
     groups = []
     for family in FAMILIES:
         own = [cell for cell in found if cell.family == family]
@@ -111,7 +121,8 @@ def pareto_table(found: Sequence[Cell]) -> Table:
             "chosen rates",
             "J per training",
             "shots",
-            "gap to the best classical of no more numbers",
+            "to the best of no more",
+            "to the nearest size",
         ),
         groups=groups,
         label="family",
@@ -121,13 +132,15 @@ def pareto_table(found: Sequence[Cell]) -> Table:
             f"Learning rates {', '.join(f'{rate:g}' for rate in some.config['rates'])} for every method; validation "
             "chooses per seed. *: a chosen rate is the highest or lowest of them.",
             "J per training: a population's joules over its trainings, compilation apart; for circuits, of simulating.",
-            "Gap: paired over seeds, with 95 % interval; below 0 it beats every classical method of no more numbers.",
+            "Last columns: bits per byte less those of a classical rival (and its trained numbers), paired over seeds, "
+            "with 95 % interval; below 0 beats it. No more: the least mean among those of no more trained numbers. "
+            "Nearest size: the one of the closest number, above or below.",
         ],
     )
 
 
 def _line(cell: Cell, found: Sequence[Cell]) -> list[str]:
-    loss, best = cell.interval("bits_per_byte"), rival(cell, found)
+    loss = cell.interval("bits_per_byte")
     rates = sorted({row.metrics["rate"] for row in cell.rows.values()})
     edge = "*" if cell.mean("at_edge") > 0 else ""
     shots = next(iter(cell.rows.values())).resources.get("shots", 0)
@@ -139,8 +152,16 @@ def _line(cell: Cell, found: Sequence[Cell]) -> list[str]:
         ", ".join(f"{rate:g}" for rate in rates) + edge,
         words.significant(cell.mean("training_energy_j")),
         words.significant(shots) if shots else "",
-        "" if best is None else f"{_pm(gap(cell, best), sign='+')} ({best.arm.split('/')[1]}, {best.size})",
+        _against(cell, rival(cell, found)),
+        _against(cell, None if cell.family == "classical" else nearest(cell, found)),
     ]
+
+
+def _against(cell: Cell, other: Cell | None) -> str:
+    """A gap and whose it is."""
+    if other is None:
+        return ""
+    return f"{_pm(gap(cell, other), sign='+')} ({other.arm.split('/')[1]} {other.parameters:.0f})"
 
 
 def _pm(interval: Interval, sign: str = "") -> str:

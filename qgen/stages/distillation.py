@@ -43,6 +43,11 @@ class Lesson(NamedTuple):
     entangled: bool | None = None
 
 
+def narrow_rbf(features: Array) -> Array:
+    """The RBF kernel of those features that the quantum kernels see."""
+    return relational.rbf(feature_kernel.seen(features, QUBITS))
+
+
 LESSONS: Mapping[str, Lesson] = {
     "classical/scratch": Lesson(SCRATCH),
     "classical/kd": Lesson(KD),
@@ -50,12 +55,15 @@ LESSONS: Mapping[str, Lesson] = {
     "classical/kd_rkd": Lesson(KD_RKD),
     "classical/rbf_kernel": Lesson(KD_RKD_KERNEL, (relational.rbf,)),
     "inspired/fidelity_kernel": Lesson(KD_RKD_KERNEL, (relational.fidelity,)),
+    "control/narrow_rbf_kernel": Lesson(KD_RKD_KERNEL, (narrow_rbf,)),
     "control/separable_kernel": Lesson(
         KD_RKD_KERNEL, (feature_kernel.kernel(QUBITS, BANDWIDTH, entangled=False),), False
     ),
     "quantum/entangled_kernel": Lesson(KD_RKD_KERNEL, (feature_kernel.kernel(QUBITS, BANDWIDTH),), True),
 }
-"""The factorial of eight: labels alone, logits, relations, both, and both with one kernel each."""
+"""The factorial of eight: labels alone, logits, relations, both, and both with one kernel each; and a control whose
+kernel is classical and sees no more than the quantum ones. No kernel's weight or width is tuned.
+"""
 
 
 def resources(lesson: Lesson, steps: int, batch: int, shots: int) -> tuple[Resources, ...]:

@@ -1,6 +1,7 @@
 """Compressed and distilled students as arms of fine-tuning."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,10 +19,10 @@ def problem():
     return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts())
 
 
-def test_the_factorial_has_eight_lessons():
+def test_the_factorial_has_eight_lessons_and_a_control_of_the_same_features():
     weights = [lesson.weights for lesson in distillation.LESSONS.values()]
     assert (
-        len(weights) == 8 and len({(w, lesson.grams) for w, lesson in zip(weights, distillation.LESSONS.values())}) == 8
+        len(weights) == 9 and len({(w, lesson.grams) for w, lesson in zip(weights, distillation.LESSONS.values())}) == 9
     )
     assert not any(weights[0][:3]) and weights[0].kernels == ()
     for name, lesson in distillation.LESSONS.items():
@@ -30,6 +31,18 @@ def test_the_factorial_has_eight_lessons():
         if lesson.entangled:
             assert needed[0].gates_2q > 0
             assert needed == feature_kernel.resources(distillation.QUBITS, True, 1, steps=3, batch=4, shots=100)
+
+
+def test_the_narrow_kernel_is_the_rbf_of_what_the_quantum_ones_see():
+    features = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    blind = features * (np.arange(7) < distillation.QUBITS)
+    for name in ("control/narrow_rbf_kernel", "control/separable_kernel", "quantum/entangled_kernel"):
+        (gram,) = distillation.LESSONS[name].grams
+        np.testing.assert_allclose(gram(jnp.asarray(features)), gram(jnp.asarray(blind)), atol=1e-6, err_msg=name)
+    seen = blind[:, :4] / np.sqrt((blind[:, :4] ** 2).mean(axis=1, keepdims=True))
+    squares = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
+    wanted = np.exp(-squares / squares[~np.eye(5, dtype=bool)].mean())
+    np.testing.assert_allclose(distillation.narrow_rbf(jnp.asarray(features)), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["classical/low_rank_distilled", "quantum/qsvt_distilled"])
