@@ -1,6 +1,6 @@
 """Quantum fine-tuning of a language model: a quantum head on sentence features against classical heads on the same.
 
-Problem: sentiment of SST-2 phrases from a frozen encoder's features; few samples per label, or the whole training set.
+Problem: sentiment of SST-2 phrases from a frozen encoder's features, or prose against code from our own model's.
 Classical: logistic regression, RBF SVM, MLPs; and a logistic regression with as many weights as the quantum head.
 Quantum: amplitude-encoded encoders, re-uploading, one measured qubit, trained end to end; controls: its parts left out.
 Score: accuracy on SST-2's development sentences.
@@ -10,7 +10,7 @@ Kim et al., arXiv:2504.08732; `qgen.quantum.head` says how its circuit is read.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +19,12 @@ import numpy as np
 
 from qgen import check
 from qgen.cases import language_model_arms as arms
+from qgen.cases import language_model_own as own
 from qgen.cases import language_model_report as report
 from qgen.cases.base import Case, MissingData, Point, Sources
 from qgen.cases.language_model_arms import Answer, Labelled, Problem, Setting
-from qgen.lm import encoder, encoder_files
+from qgen.lm import encoder, encoder_files, tokenizer
+from qgen.stages import base_model
 from qgen.stages.base import Quality
 from qgen.types import Key
 
@@ -38,7 +40,9 @@ class Config:
     """Settings of the case.
 
     Attributes:
-        data: "sst2" (needs --data=sst2=FOLDER), or "generated": vectors drawn here instead of sentence features.
+        data: "sst2" (needs --data=sst2=FOLDER): phrases through the encoder; "sst2_own": through the lifecycle's model;
+            "domains": passages of prose against code through the lifecycle's model; "generated": vectors drawn here.
+        trained: the lifecycle's preset whose model is trained where --data=artefacts=FOLDER names none.
         samples: labelled samples per label.
         pool: most phrases of the training set that are encoded; 0: all 67,349.
         tested: most development sentences that are classified; 0: all 872.
@@ -58,6 +62,7 @@ class Config:
     """
 
     data: str = "sst2"
+    trained: str = "default"
     samples: int = 256
     pool: int = 0
     tested: int = 0
@@ -90,7 +95,8 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
         MissingData: if the data or the encoder is missing.
         ValueError: if a setting is out of range.
     """
-    check.one_of("data", config.data, ("sst2", "generated"))
+    check.one_of("data", config.data, ("sst2", *report.OWN, "generated"))
+    check.one_of("trained", config.trained, base_model.CHARACTERS)
     check.at_least("samples", config.samples, 4)
     for name in ("pool", "tested"):
         check.at_least(name, getattr(config, name), 0)
@@ -98,22 +104,39 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
         check.at_least("qubits, noisy, sweep and simulated", width, 3)
     if config.data == "generated":
         return Sources(generated(config), "")
+    if config.data == "domains":
+        base = own.model(config.trained, files.get("artefacts"))
+        parts = [own.labelled(base, *own.domains(base, held)) for held in (False, True)]
+        return Sources(Features(*parts), f"domains {len(parts[0].y)} {parts[1].x[:8].sum():.4f}")
     if "sst2" not in files:
         raise MissingData("SST-2 is read from a folder with train.tsv and dev.tsv of GLUE: --data=sst2=FOLDER.")
-    try:
-        loaded = encoder_files.load(files.get("encoder"))
-    except encoder_files.CheckpointError as error:
-        raise MissingData(str(error)) from None
     train, test = (read(files["sst2"] / name) for name in ("train.tsv", "dev.tsv"))
+    encode = encoding(config, files)
     rng = np.random.default_rng(11)
     kept = rng.permutation(len(train[0]))[: config.pool or None]
     texts, labels = [train[0][place] for place in kept], train[1][kept]
     tested = slice(config.tested or None)
     features = Features(
-        Labelled(encoder.encode(loaded, texts), labels),
-        Labelled(encoder.encode(loaded, test[0][tested]), test[1][tested]),
+        Labelled(encode(texts), labels),
+        Labelled(encode(test[0][tested]), test[1][tested]),
     )
-    return Sources(features, f"sst2 {len(labels)} {features.test.x[:8].sum():.4f}")
+    return Sources(features, f"{config.data} {len(labels)} {features.test.x[:8].sum():.4f}")
+
+
+def encoding(config: Config, files: Mapping[str, Path]) -> Callable[[Sequence[str]], np.ndarray]:
+    """What makes features of sentences: the encoder, or the lifecycle's model behind its own tokenizer.
+
+    Raises:
+        MissingData: if the encoder or the model is missing.
+    """
+    if config.data == "sst2_own":
+        base = own.model(config.trained, files.get("artefacts"))
+        return lambda texts: own.encode(base, tokenizer.encode(base.tokenizer, texts))
+    try:
+        loaded = encoder_files.load(files.get("encoder"))
+    except encoder_files.CheckpointError as error:
+        raise MissingData(str(error)) from None
+    return lambda texts: encoder.encode(loaded, texts)
 
 
 def read(file: Path) -> tuple[list[str], np.ndarray]:
@@ -144,10 +167,15 @@ def generated(config: Config) -> Features:
 
 
 def points(config: Config, sources: Sources) -> list[Point]:
-    """The article's setting with all arms; then widths, the cost of simulation, depth, effort, and all phrases."""
+    """The article's setting with all arms; then widths, the cost of simulation, depth, effort, and all phrases.
+
+    On the features of the lifecycle's model the article's setting alone.
+    """
     base = Setting(config.data, config.samples, config.pool, config.qubits, steps=config.steps, batch=config.batch)
     others = (*arms.CLASSICAL, *arms.CONTROLS)
     made = [Point(dataclasses.replace(base, shots=config.shots), (arms.HEAD, *others), priced=True)]
+    if config.data in report.OWN:
+        return made
     for width in sorted({*config.sweep, config.noisy} - {config.qubits}):
         errors, rivals = (config.errors, ("classical/matched",)) if width == config.noisy else ((), ())
         one = dataclasses.replace(base, qubits=int(width), errors=errors)
@@ -225,6 +253,7 @@ CASE = Case(
     seeds={"smoke": 2, "default": 5, "paper": 10},
     files={
         "sst2": "folder with train.tsv and dev.tsv of GLUE's SST-2",
+        "artefacts": "folder of the lifecycle's training stage, for data of its model; without it a model is trained",
         "encoder": "folder of a BERT or GPT-2 checkpoint; without it all-MiniLM-L6-v2 of the extra",
     },
     load=load,

@@ -52,7 +52,7 @@ class Setting:
     """One setting.
 
     Attributes:
-        data: "sst2" or "generated".
+        data: as in the case's Config.
         samples: labelled samples per label; 0: all phrases that were encoded.
         pool: phrases of the training set that were encoded; 0: all.
         qubits: width of the quantum machine's circuit.
