@@ -110,8 +110,8 @@ def load(config: Config, files: Mapping[str, Path]) -> Sources:
         return Sources(Features(*parts), f"domains {len(parts[0].y)} {parts[1].x[:8].sum():.4f}")
     if "sst2" not in files:
         raise MissingData("SST-2 is read from a folder with train.tsv and dev.tsv of GLUE: --data=sst2=FOLDER.")
-    train, test = (read(files["sst2"] / name) for name in ("train.tsv", "dev.tsv"))
     encode = encoding(config, files)
+    train, test = (read(files["sst2"] / name) for name in ("train.tsv", "dev.tsv"))
     rng = np.random.default_rng(11)
     kept = rng.permutation(len(train[0]))[: config.pool or None]
     texts, labels = [train[0][place] for place in kept], train[1][kept]
