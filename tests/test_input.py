@@ -203,7 +203,7 @@ def test_failed_rows_are_told_and_end_with_exit_code_1(capsys):
         (
             "language_model",
             "data=imdb",
-            "Argument `language_model.data` must be one of: sst2, generated; but is",
+            "Argument `language_model.data` must be one of: sst2, domains, sst2_own, generated; but is",
         ),
         ("grid", "items=5", "Argument `grid.items` must be at least 20, but is 5."),
         ("clinical", "widths=4,6", "Argument `clinical.widths` must be a power of two of at least 2, but is 6."),

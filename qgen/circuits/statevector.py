@@ -351,7 +351,8 @@ def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Arr
     if not unseen:
         return values
     numbers, _ = programs.numbers(Program(program.n_qubits, tuple(unseen)), given)
-    return values + 0 * jax.lax.stop_gradient(sum(jnp.sum(a) for a in numbers)).astype(values.dtype)
+    total = jnp.sum(jnp.concatenate([a.reshape(-1) for a in numbers]))
+    return values + 0 * jax.lax.stop_gradient(total).astype(values.dtype)
 
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:

@@ -55,7 +55,7 @@ def step_polynomial(threshold: float, gap: float, error: float) -> np.ndarray:
         size *= 2
     nodes = np.cos(np.pi * (np.arange(size) + 0.5) / size)
     values = 1 - (erf(slope * (nodes + threshold)) - erf(slope * (nodes - threshold))) / 2
-    coefficients = dct(values) / size
+    coefficients = np.asarray(dct(values)) / size
     coefficients[0] /= 2
     coefficients[1::2] = 0
     tail = np.cumsum(np.abs(coefficients)[::-1])[::-1]

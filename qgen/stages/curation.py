@@ -140,7 +140,7 @@ def _plant(rng: np.random.Generator, documents: Sequence[str], config: Config) -
     for place in originals:
         text = documents[int(place)]
         words, gaps = text.split(), re.findall(r"\s+", text.strip())
-        edited = near.edit(rng, words, rng.uniform(*config.edits), lexicon)
+        edited = near.edit(rng, words, rng.uniform(config.edits[0], config.edits[1]), lexicon)
         copies.append("".join(word + gap for word, gap in zip(edited, [*gaps, ""], strict=False)))
     order = rng.permutation(len(documents) + count)
     everything = [*documents, *copies]
