@@ -59,7 +59,7 @@ class Config:
     documents: Annotated[int, partial(check.at_least, bound=2)] = 1500
     validation: Annotated[int, partial(check.at_least, bound=2)] = 400
     planted: Share = 0.2
-    edits: tuple[Share, ...] = (0.05, 0.3)
+    edits: tuple[Share, Share] = (0.05, 0.3)
     budget: Positive = 1.0
     features: Annotated[int, partial(check.at_least, bound=2)] = 64
     clusters: Count = 32

@@ -167,10 +167,22 @@ def test_sentences_and_labels_are_read(tmp_path):
         language_model.read(file)
 
 
+def phrases(folder):
+    """Four training phrases and one development sentence of each label."""
+    pair = "bleak film\t0\na charming journey\t1\n"
+    for name, times in (("train.tsv", 4), ("dev.tsv", 1)):
+        (folder / name).write_text("sentence\tlabel\n" + times * pair, encoding="utf-8")
+
+
 def test_what_is_missing_is_named(tmp_path):
-    config = CASE.presets["default"]
+    config = dataclasses.replace(CASE.presets["default"], samples=4)
     with pytest.raises(MissingData, match="--data=sst2=FOLDER"):
         CASE.load(config, {})
+    with pytest.raises(MissingData, match=r"no file .*train\.tsv"):
+        CASE.load(config, {"sst2": tmp_path})
+    phrases(tmp_path)
+    with pytest.raises(ValueError, match="must be at most 4, what a label has, but is 5"):
+        CASE.load(dataclasses.replace(config, samples=5), {"sst2": tmp_path, "encoder": tmp_path})
     with pytest.raises(MissingData, match=r"no config\.json"):
         CASE.load(config, {"sst2": tmp_path, "encoder": tmp_path})
     with pytest.raises(ValueError, match="samples"):
@@ -181,9 +193,8 @@ def test_what_is_missing_is_named(tmp_path):
 
 def test_sentences_become_features(tmp_path):
     root = Path(__file__).parent.parent / "lm" / "checkpoints" / "bert"
-    for name in ("train.tsv", "dev.tsv"):
-        (tmp_path / name).write_text("sentence\tlabel\nbleak film\t0\na charming journey\t1\n", encoding="utf-8")
-    config = dataclasses.replace(CASE.presets["default"], pool=0)
+    phrases(tmp_path)
+    config = dataclasses.replace(CASE.presets["default"], samples=4, pool=0)
     found = CASE.load(config, {"sst2": tmp_path, "encoder": root}).data
     frozen = json.loads((root / "hidden.json").read_text(encoding="utf-8"))
     assert found.test.x.shape == (2, len(frozen["hidden"][0][0])) and found.test.y.tolist() == [0, 1]
