@@ -156,12 +156,12 @@ def test_a_sector_that_is_too_large_is_refused_with_what_fits(monkeypatch):
     """C(30, 4) = 27405 strings of 30 bits fit where C(30, 5) = 142506 do not; so with the 435 pairs of a mixer."""
     monkeypatch.setattr(memory, "_memory", lambda: 30_000 * 2 * 8 * 30)
     for ones in (15, 25):
-        with pytest.raises(ValueError, match=f"30 qubits with {ones} ones needs .* GiB.* at most 4 ones, or zeros, fit"):
+        with pytest.raises(ValueError, match=rf"with {ones} ones needs .* at most 4 ones, or zeros, fit"):
             sector.strings(30, ones)
     monkeypatch.setattr(memory, "_memory", lambda: 1000 * 12 * 435)
-    with pytest.raises(ValueError, match="30 qubits with 3 ones needs .* at most 2 ones"):
+    with pytest.raises(ValueError, match=r"30 qubits with 3 ones needs .* at most 2 ones"):
         sector.mix(jnp.ones(math.comb(30, 3), complex), jnp.float32(0.1), 30, 3)
-    with pytest.raises(ValueError, match="40 qubits needs .* qubits fit"):
+    with pytest.raises(ValueError, match=r"40 qubits needs .* qubits fit"):
         sector.expand(jnp.ones(1, complex), 40, 0)
 
 
