@@ -38,7 +38,8 @@ def count(circuit: Circuit, shots: int = 1, circuits: int = 1, connectivity: str
         circuits: how many circuits of this shape are run, at least 1.
         connectivity: "all" pairs of qubits, or "linear", "grid", "heavy_hex": then every two-qubit gate between distant
             qubits is preceded by SWAPs (three two-qubit gates each) along a shortest path, without a search for a good
-            placement: an upper bound.
+            placement, and every two-qubit gate inside a block of three or more by those that its most distant wires
+            would need: an upper bound.
 
     Returns:
         Resources; `qubits` includes the ancillas of gates with many controls.

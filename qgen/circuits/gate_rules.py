@@ -28,7 +28,7 @@ def add(drafts: Drafts, op: Op) -> None:
 
 
 def _gate(drafts: Drafts, op: Op) -> None:
-    name, inner = _CONTROLLED.get(op.name, (op.name, 0))
+    name, inner = CONTROLLED.get(op.name, (op.name, 0))
     controls = (*op.controls, *op.wires[:inner])
     wires = op.wires[inner:]
     angle = _sum(op.angles[0]) if op.angles else Sum()
@@ -37,8 +37,8 @@ def _gate(drafts: Drafts, op: Op) -> None:
         rule(drafts, controls, wires, angle)
     elif name == "pauli_rot":
         _pauli(drafts, op.word, controls, wires, angle)
-    elif name in _WORDS:
-        _pauli(drafts, _WORDS[name], controls, wires, angle)
+    elif name in WORDS:
+        _pauli(drafts, WORDS[name], controls, wires, angle)
     elif name == "diagonal":
         _diagonal(drafts, controls, wires, op.array())
     elif name == "unitary":
@@ -317,7 +317,7 @@ _RULES: dict[str, Callable[[Drafts, Sequence[int], Sequence[int], Sum], None]] =
 }
 """Name of a gate without its controls -> what adds it."""
 
-_CONTROLLED = {
+CONTROLLED = {
     "cx": ("x", 1),
     "cy": ("y", 1),
     "cz": ("z", 1),
@@ -332,7 +332,7 @@ _CONTROLLED = {
 }
 """Gates whose first wires are controls: name -> (name of what they control, number of controls)."""
 
-_WORDS = {"rxx": "XX", "ryy": "YY", "rzz": "ZZ"}
+WORDS = {"rxx": "XX", "ryy": "YY", "rzz": "ZZ"}
 
 
 def _sum(angle: Angle | float) -> Sum:

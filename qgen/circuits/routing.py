@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -62,35 +62,58 @@ def _neighbours(qubits: int, pairs: list[tuple[int, int]]) -> list[tuple[int, ..
 
 
 def route(steps: list[Step], qubits: int, connectivity: str) -> Iterator[Step]:
-    """The steps with SWAPs that bring the two wires of every two-qubit gate next to each other."""
+    """The steps with SWAPs that bring the two wires of every two-qubit gate next to each other.
+
+    The wires of a block are gathered until they are connected. Which pairs of them its inner gates couple is not known:
+    each is charged with the SWAPs that would bring the two most distant ones together inside the block.
+    """
     neighbours = graph(qubits, connectivity)
     place = np.arange(len(neighbours))  # logical -> physical
     holds = np.arange(len(neighbours))  # physical -> logical
 
     @functools.cache
-    def distances(target: int) -> tuple[int, ...]:
-        found = [-1] * len(neighbours)
-        found[target] = 0
-        queue = deque([target])
-        while queue:
-            here = queue.popleft()
-            for there in neighbours[here]:
-                if found[there] < 0:
-                    found[there] = found[here] + 1
-                    queue.append(there)
-        return tuple(found)
+    def distances(targets: frozenset[int]) -> list[int]:
+        return _distances(neighbours, targets)
 
     for step in steps:
+        inner = 0
         if step.double:
-            # A block on several wires is brought together around its last wire.
+            gathered = frozenset([int(place[step.wires[-1]])])
             for wire in step.wires[:-1]:
-                target = distances(int(place[step.wires[-1]]))
-                goal = 1 if len(step.wires) == 2 else 2
-                while target[place[wire]] > goal:
+                target = distances(gathered)
+                while target[place[wire]] > 1:
                     here = int(place[wire])
                     there = min(neighbours[here], key=lambda q: target[q])
                     yield Step((here, there), double=3, depth=3, depth_2q=3)
                     other = int(holds[there])
                     place[wire], place[other] = there, here
                     holds[here], holds[there] = other, wire
-        yield step._replace(wires=tuple(int(place[w]) for w in step.wires))
+                gathered |= {int(place[wire])}
+            inner = 3 * (_diameter(neighbours, gathered) - 1) * step.double
+        yield step._replace(
+            wires=tuple(int(place[w]) for w in step.wires),
+            double=step.double + inner,
+            depth=step.depth + inner,
+            depth_2q=step.depth_2q + inner,
+        )
+
+
+def _distances(neighbours: Sequence[Iterable[int]], targets: Iterable[int]) -> list[int]:
+    """How many edges every qubit is away from the nearest target; -1 where none leads there."""
+    found = [-1] * len(neighbours)
+    queue = deque(targets)
+    for target in queue:
+        found[target] = 0
+    while queue:
+        here = queue.popleft()
+        for there in neighbours[here]:
+            if found[there] < 0:
+                found[there] = found[here] + 1
+                queue.append(there)
+    return found
+
+
+def _diameter(neighbours: Sequence[Iterable[int]], qubits: frozenset[int]) -> int:
+    """The longest of the shortest ways between connected qubits that lead through no others."""
+    among = [qubits.intersection(near) if q in qubits else () for q, near in enumerate(neighbours)]
+    return max(max(_distances(among, [q])) for q in qubits)

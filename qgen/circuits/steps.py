@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from qgen.circuits.circuit import Conditional, Item, Measure, Repeat, Reset
+from qgen.circuits.gate_rules import CONTROLLED, WORDS
 from qgen.circuits.operation import Op, gate
 
-_T_COUNT = {"t": 1, "tdg": 1, "ch": 2}
+_T_COUNT = {"t": 1, "tdg": 1}
 _CONTROLLED = {
     "id": (0, 0),
     "x": (0, 0),
@@ -37,13 +38,9 @@ _CONTROLLED = {
 """T gates and rotations of a one-qubit gate under one control."""
 
 _ROTATIONS = {
-    "cp": 3,
     "cp00": 3,
     "cp01": 3,
     "cp10": 3,
-    "crx": 2,
-    "cry": 2,
-    "crz": 2,
     "rxy": 2,
     "siswap": 2,
     "single_excitation": 2,
@@ -117,16 +114,14 @@ def _op(op: Op, ancilla: int) -> Iterator[Step]:
 
 def _positive(op: Op, ancilla: int) -> Iterator[Step]:
     """An operation whose controls all want 1."""
-    name, controls, wires = op.name, op.controls, op.wires
-    if name in ("ccx", "ccz"):
-        name, controls, wires = name[-1], (*controls, *wires[:2]), wires[2:]
-    elif name in ("cx", "cz") and controls:
-        name, controls, wires = name[-1], (*controls, *wires[:1]), wires[1:]
-    if name == "gphase" and controls:
-        name, controls, wires = "p", controls[:-1], controls[-1:]
-    if name in ("swap", "cswap") and (controls or name == "cswap"):
-        controls = (*controls, *wires[:1]) if name == "cswap" else controls
-        a, b = wires[-2:]
+    name, inner = CONTROLLED.get(op.name, (op.name, 0))
+    controls, wires, word = (*op.controls, *op.wires[:inner]), op.wires[inner:], op.word
+    if name in WORDS and controls:
+        name, word = "pauli_rot", WORDS[name]
+    if controls and (name == "gphase" or (name == "pauli_rot" and not word.strip("I"))):
+        name, controls, wires, word = "p", controls[:-1], controls[-1:], ""
+    if name == "swap" and controls:
+        a, b = wires
         yield _cnot(b, a)
         yield from _positive(gate("x", b, controls=(*controls, a)), ancilla)
         yield _cnot(b, a)
@@ -142,18 +137,18 @@ def _positive(op: Op, ancilla: int) -> Iterator[Step]:
             held = ancilla + k
         for a, b, c in chain:
             yield from _toffoli(a, b, c, with_h=True)
-        alone = Op(name, wires, op.angles, (held,), (), op.word, op.data)
+        alone = Op(name, wires, op.angles, (held,), (), word, op.data)
         yield from _positive(alone, ancilla + len(chain))
         for a, b, c in reversed(chain):
             yield from _toffoli(a, b, c, with_h=True)
     else:
-        yield from _plain(Op(name, wires, op.angles, controls, (), op.word, op.data))
+        yield from _plain(Op(name, wires, op.angles, controls, (), word, op.data))
 
 
 def _plain(op: Op) -> Iterator[Step]:
     """An operation with at most one control besides those that its name says."""
     wires = op.support
-    if op.name == "pauli_rot" and not op.controls:
+    if op.name == "pauli_rot":
         yield from _pauli(op)
     elif not wires:
         return
@@ -192,15 +187,15 @@ def _toffoli(a: int, b: int, c: int, with_h: bool) -> Iterator[Step]:
 
 
 def _pauli(op: Op) -> Iterator[Step]:
-    """Basis changes, a ladder of CNOTs, a rotation, and back."""
-    wires = [w for w, letter in zip(op.wires, op.word, strict=True) if letter != "I"]
+    """Basis changes, a ladder of CNOTs, a rotation, which alone a control needs to hold, and back."""
+    wires = tuple(w for w, letter in zip(op.wires, op.word, strict=True) if letter != "I")
     turned = [Step((w,), 1) for w, letter in zip(op.wires, op.word, strict=True) if letter in "XY"]
     ladder = [_cnot(a, b) for a, b in itertools.pairwise(wires)]
     if not wires:
         return
     yield from turned
     yield from ladder
-    yield Step((wires[-1],), 1, rotations=1)
+    yield from _plain(Op("rz", wires[-1:], op.angles, op.controls))
     yield from reversed(ladder)
     yield from turned
 

@@ -50,8 +50,8 @@ def test_the_case_reads_a_kept_model(tmp_path):
     assert point.priced and set(point.arms) == set(CASE.arms) - {"control/untrained"}
     (tmp_path / "sst2").mkdir()
     for name in ("train.tsv", "dev.tsv"):
-        (tmp_path / "sst2" / name).write_text("sentence\tlabel\nbleak film\t0\nfine\t1\n", encoding="utf-8")
+        (tmp_path / "sst2" / name).write_text("sentence\tlabel\n" + 40 * "bleak film\t0\nfine\t1\n", encoding="utf-8")
     phrases = dataclasses.replace(config, data="sst2_own")
-    assert CASE.load(phrases, {"artefacts": kept, "sst2": tmp_path / "sst2"}).data.train.x.shape == (2, 16)
+    assert CASE.load(phrases, {"artefacts": kept, "sst2": tmp_path / "sst2"}).data.train.x.shape == (80, 16)
     with pytest.raises(MissingData, match="no checkpoint"):
         CASE.load(config, {"artefacts": tmp_path / "none"})

@@ -1,13 +1,16 @@
+import itertools
+
 import numpy as np
 import pennylane as qml
 import pytest
+import scipy.sparse
 
 from qgen import circuits as qc
 from qgen.circuits.routing import graph, route
 from qgen.circuits.steps import Step
 from qgen.interop.openqasm import from_qasm
 from tests.circuits import qiskit_counts
-from tests.circuits.oracle import pennylane_op
+from tests.circuits.oracle import pennylane_op, random_op
 
 
 def pennylane_specs(circuit):
@@ -114,6 +117,50 @@ def test_pauli_rotations_are_ladders():
     assert (found.gates_2q, found.gates_1q, found.rotations) == (4, 2 * 2 + 1, 1)
 
 
+@pytest.mark.parametrize("word", ["X", "ZZ", "XY", "YIZX"])
+def test_a_controlled_word_controls_the_rotation_in_the_middle_of_its_ladder(word):
+    wires = [k + 1 for k, letter in enumerate(word) if letter != "I"]
+    turn = {"X": qml.Hadamard, "Y": lambda w: qml.RX(np.pi / 2, w)}
+    turned = [turn[letter](k + 1) for k, letter in enumerate(word) if letter in "XY"]
+    ladder = [qml.CNOT(pair) for pair in itertools.pairwise(wires)]
+    middle = [qml.CRZ(0.3, (0, wires[-1]))]
+    ops = [*turned, *ladder, *middle, *reversed(ladder), *map(qml.adjoint, reversed(turned))]
+    order = range(len(word) + 1)
+    exact = qml.ctrl(qml.PauliRot(0.3, word, wires=order[1:]), control=0)
+    np.testing.assert_allclose(qml.matrix(ops, order), qml.matrix(exact, order), rtol=0, atol=1e-12)
+    widths = [len(op.wires) for op in ops]
+    found = qc.count(qc.Circuit(5, (qc.controlled(qc.pauli_rotation(word, order[1:], 0.3), (0,)),)))
+    assert (found.gates_1q, found.gates_2q, found.rotations) == (widths.count(1), widths.count(2), 2)
+    if word == "ZZ":
+        assert found == qc.count(qc.Circuit(5, (qc.gate("rzz", (1, 2), 0.3, controls=(0,)),)))
+    identity = qc.controlled(qc.pauli_rotation("II", (2, 3), 0.3), (0, 1))
+    assert qc.count(qc.Circuit(5, (identity,))) == qc.count(qc.Circuit(5, (qc.gate("cp", (0, 1), 0.3),)))
+
+
+def test_a_gate_of_the_table_counts_as_what_it_controls():
+    for name, inner in (("cy", "y"), ("ch", "h"), ("crx", "rx"), ("cp", "p"), ("ccx", "x")):
+        row, one = qc.GATES[name], qc.GATES[inner]
+        wires, angles = range(row.wires + 1), [0.3] * row.angles
+        controls = wires[: len(wires) - one.wires]
+        plain = qc.Circuit(4, (qc.gate(name, wires[1:], *angles, controls=wires[:1]),))
+        assert qc.count(plain) == qc.count(qc.Circuit(4, (qc.gate(inner, wires[-1], *angles, controls=controls),)))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2, 3])
+def test_the_whole_table_counts_on_every_connectivity(extra):
+    """Routing adds SWAPs, three two-qubit gates each, and nothing else."""
+    rng = np.random.default_rng(extra)
+    for name in sorted(qc.GATES):
+        circuit = qc.Circuit(7, (random_op(rng, name, 7, 0, extra),))
+        free = qc.count(circuit)
+        assert free.gates_1q + free.gates_2q or name in ("gphase", "id")
+        for connectivity in ("linear", "grid", "heavy_hex"):
+            routed = qc.count(circuit, connectivity=connectivity)
+            assert (routed.gates_2q - free.gates_2q) % 3 == 0 and routed.gates_2q >= free.gates_2q
+            for field in ("gates_1q", "t_gates", "rotations", "measurements"):
+                assert getattr(routed, field) == getattr(free, field), name
+
+
 def test_blocks_and_the_rest():
     rng = np.random.default_rng(0)
     matrix = np.linalg.qr(rng.normal(size=(8, 8)))[0]
@@ -159,6 +206,45 @@ def test_routed_steps_are_neighbours_and_do_the_same(connectivity):
         else:
             done.append((holds[a], holds[b]))
     assert done == [step.wires for step in steps]
+
+
+@pytest.mark.parametrize("connectivity", ["linear", "grid", "heavy_hex"])
+def test_the_wires_of_a_routed_block_are_connected(connectivity):
+    rng = np.random.default_rng(2)
+    steps = [
+        Step(tuple(int(w) for w in rng.permutation(9)[: 3 + k % 3]), double=5, depth=9, depth_2q=5) for k in range(30)
+    ]
+    edges = [(a, b) for a, near in enumerate(graph(9, connectivity)) for b in near]
+    holds, blocks = list(range(max(max(edge) for edge in edges) + 1)), iter(steps)
+    for step in route(steps, 9, connectivity):
+        if len(step.wires) == 2:
+            a, b = step.wires
+            assert (a, b) in edges
+            holds[a], holds[b] = holds[b], holds[a]
+            continue
+        block = next(blocks)
+        assert tuple(holds[w] for w in step.wires) == block.wires
+        inside = scipy.sparse.lil_array((len(holds),) * 2)
+        for a, b in edges:
+            inside[a, b] = a in step.wires and b in step.wires
+        ways = scipy.sparse.csgraph.shortest_path(inside.tocsr(), unweighted=True)[np.ix_(step.wires, step.wires)]
+        assert np.isfinite(ways).all()
+        added = int(3 * 5 * (ways.max() - 1))
+        assert (step.double, step.depth, step.depth_2q) == (5 + added, 9 + added, 5 + added)
+    assert not list(blocks)
+
+
+@pytest.mark.parametrize("connectivity", ["linear", "grid", "heavy_hex"])
+def test_a_block_is_charged_no_less_than_its_gates_cost(connectivity):
+    """A diagonal on three wires, and the CNOTs and RZ on parities that make it."""
+    entries = np.exp(1j * np.random.default_rng(3).normal(size=8))
+    for a, b, c in itertools.permutations(range(6), 3):
+        ops = [qc.gate("rz", w, 0.1) for w in (a, b, c)]
+        for pair in ((a, c), (b, c), (a, c), (b, c), (a, b), (a, b)):
+            ops += [qc.gate("cx", pair), qc.gate("rz", pair[1], 0.1)]
+        exact = qc.count(qc.Circuit(6, tuple(ops)), connectivity=connectivity)
+        bound = qc.count(qc.Circuit(6, (qc.diagonal(entries, (a, b, c)),)), connectivity=connectivity)
+        assert bound.gates_2q >= exact.gates_2q and bound.layers_2q >= exact.layers_2q
 
 
 @pytest.mark.parametrize("qubits", [1, 5, 20, 65, 130])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from jax.sharding import PartitionSpec
 
 from qgen import circuits as qc
 from qgen.circuits import memory, statevector
@@ -251,9 +252,13 @@ def test_forward_mode_and_second_order_without_choosing(engine, value, order):
     """<Z> = cos a cos b and <X> = cos a sin b after RX(a) RY(b): their derivatives, batched inside and outside."""
     points, moves = np.array([[0.4, -1.1], [2.1, 0.3], [-0.7, 1.9]]), np.array([[0.3, 0.8], [-1.2, 0.5], [0.9, -0.4]])
     f = functools.partial(value, engine=engine)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("rows",))
 
     def everything(p, t):
-        second = jax.vmap(order(f))(p)
+        spread = jax.shard_map(
+            jax.vmap(order(f)), mesh=mesh, in_specs=PartitionSpec("rows"), out_specs=PartitionSpec("rows")
+        )
+        second = jnp.stack([jax.vmap(order(f))(p), spread(p)])
         pushed = jax.jvp(jax.vmap(f), (p,), (t,))[1], jax.vmap(lambda q, r: jax.linearize(f, q)[1](r))(p, t)
         shared = jax.grad(lambda q: jnp.sum(jax.vmap(lambda r: f(q + r))(p)))(jnp.zeros(2))
         return second, *pushed, shared
@@ -265,12 +270,64 @@ def test_forward_mode_and_second_order_without_choosing(engine, value, order):
     dz, dx = np.stack([-np.sin(a) * np.cos(b), -x], 1), np.stack([-np.sin(a) * np.sin(b), z], 1)
     expected = [np.array([[-z, np.sin(a) * np.sin(b)], [np.sin(a) * np.sin(b), -z]])]
     expected += [np.array([[-x, -np.sin(a) * np.cos(b)], [-np.sin(a) * np.cos(b), -x]])]
-    count = second.shape[1]
-    np.testing.assert_allclose(second, np.array(expected[:count]).transpose(3, 0, 1, 2), rtol=0, atol=1e-12)
+    count = second.shape[2]
+    for found in second:
+        np.testing.assert_allclose(found, np.array(expected[:count]).transpose(3, 0, 1, 2), rtol=0, atol=1e-12)
     first = np.stack([dz, dx][:count], 1)
     np.testing.assert_allclose(along, np.einsum("koi,ki->ko", first, moves), rtol=0, atol=1e-12)
     np.testing.assert_allclose(linear, along, rtol=0, atol=1e-12)
     np.testing.assert_allclose(shared, first.sum((0, 1)), rtol=0, atol=1e-12)
+
+
+THREE = qc.repeat(
+    qc.Circuit(
+        3,
+        (
+            qc.gate("ry", 0, qc.Angle(0)),
+            qc.gate("rx", 1, qc.Angle(0, 0.6, 1.1)),
+            qc.gate("ccx", (0, 1, 2)),
+            qc.gate("crx", (1, 2), qc.Angle(1, 1.3)),
+            qc.gate("rxx", (0, 2), qc.Angle(2, -0.8, 0.2)),
+        ),
+    ),
+    2,
+    shared=1,
+)
+
+
+@pytest.mark.parametrize(
+    "engine, inner_modes",
+    [
+        ("xla", (jax.jacfwd, jax.jacrev)),
+        # Forward mode inside is the plain engine's whatever the engine.
+        pytest.param("native", (jax.jacrev,), marks=NATIVE),
+    ],
+)
+def test_second_order_in_every_nesting_of_loops_and_wide_gates(engine, inner_modes):
+    """Against a mixed second difference of the fourth order in the step, per point along two directions."""
+    rng, observable, h = np.random.default_rng(12), qc.pauli("YZ", (0, 2)), 0.02
+    points, left, right = rng.uniform(-2, 2, (3, 2, THREE.n_params))
+    rule = {1: 8.0, -1: -8.0, 2: -1.0, -2: 1.0}  # f' = sum of w f(k h) / (12 h)
+    expected = [
+        sum(
+            v * w * oracle.value(THREE, p + h * (i * a + j * b), observable)
+            for i, v in rule.items()
+            for j, w in rule.items()
+        )
+        / (12 * h) ** 2
+        for p, a, b in zip(points, left, right, strict=True)
+    ]
+    f = lambda p: qc.expectation(THREE, p, observable, engine=engine)  # noqa: E731
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("rows",))
+    rows = PartitionSpec("rows")
+    with jax.enable_x64(True):
+        every = [jax.vmap(outer(inner(f))) for inner in inner_modes for outer in (jax.jacrev, jax.jacfwd)]
+        every[-1] = jax.shard_map(every[-1], mesh=mesh, in_specs=rows, out_specs=rows)
+        found = jax.jit(lambda p: [second(p) for second in every])(jnp.asarray(points))
+    for hessian in found:
+        along = np.einsum("pi,pij,pj->p", left, hessian, right)
+        np.testing.assert_allclose(along, expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(hessian, found[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, mirrors, moves, phases, turns
+from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, mirrors, moves, phases, turns, vary_alike
 from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import (
     Affine,
@@ -85,7 +85,7 @@ class _Run:
     ) -> Arrays:
         run = _batchable_backward(self.program, self.loops, shared)
         grads, lam = run(inputs[:-1], results[0], cotangents[0])
-        return *grads, lam
+        return tuple(vary_alike([*grads, lam]))
 
     def plain(self, *inputs: Array) -> Arrays:
         return (_single(self.program, self.loops, inputs[:-1], inputs[-1]),)
@@ -363,7 +363,7 @@ class _Back(NamedTuple):
 
         kept = [k for k, lead in enumerate(loops) if not lead[0]]
         moved = [k for k, lead in enumerate(loops) if lead[0]]
-        zeros = [jnp.zeros(shape(k), both[0].dtype) for k in kept]
+        zeros = vary_alike([*(jnp.zeros(shape(k), both[0].dtype) for k in kept), both[0]])[:-1]
         advancing = [prepared[k].moving for k in moved]
         slices = [
             jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if lead[0] else a for a, lead in zip(numbers, loops, strict=True)
