@@ -36,9 +36,9 @@ CHUNK_FROM = 1 << 21
 """Batches whose states take less than this are run whole: a loop has its price too."""
 
 
-MOST_STATES = 10
-"""State vectors that live at one time in a gradient by the adjoint rule, with room to spare (XLA's own count from 16
-qubits on: 5 to 9 for most circuits); what the check of memory counts."""
+MOST_STATES = 12
+"""State vectors that live at one time in a gradient by the adjoint rule, with room to spare (XLA's own count from 14
+qubits on: 5 to 8 for most circuits, 12 for ansatz 14); what the check of memory counts."""
 
 
 def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...], state: Array, gradient: str) -> Array:
