@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -97,6 +98,17 @@ class Channel:
             array = np.array(self.operators).reshape(-1, 2**self.wires, 2**self.wires)
             return jnp.ones(len(array)), jnp.asarray(array)
         return CHANNELS[self.name].terms(*(self.strengths if strengths is None else strengths))
+
+    def check(self, strengths: Any) -> None:
+        """Raises ValueError unless concrete strengths, which may be rounded, make it a channel; NaN makes NaN."""
+        with jax.ensure_compile_time_eval():
+            weights, operators = self.terms(strengths)
+            total = jnp.einsum("k,kba,kbc->ac", weights, operators.conj(), operators)
+            error = float(jnp.max(jnp.abs(total - jnp.eye(len(total)))))
+            least = float(weights.min())
+        # Beyond their ranges roots are NaN though the strengths are not.
+        if least < -TRACE_TOLERANCE or error > TRACE_TOLERANCE or (np.isnan(error) and not np.isnan(strengths).any()):
+            raise ValueError(f"Argument `strengths` must make `{self.name}` a channel, but is {np.asarray(strengths)}.")
 
     def kraus(self, strengths: Any = None) -> Complex[Array, "terms dim dim"]:
         """The Kraus operators sqrt(w_k) O_k, [terms, dim, dim]."""

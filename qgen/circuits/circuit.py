@@ -31,7 +31,10 @@ class Repeat:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         integers("times", (self.times,))
+        integers("shared", (self.shared,))
+        integers("start", (self.start,))
         check.at_least("times", self.times, 1)
+        check.at_least("start", self.start, 0)
         check.within("shared", self.shared, 0, self.body.n_params)
 
     @property
@@ -58,7 +61,9 @@ class Measure:
     bit: int
 
     def __post_init__(self) -> None:
-        """Refuses negative places."""
+        """Refuses places that are no whole numbers, or negative."""
+        integers("wire", (self.wire,))
+        integers("bit", (self.bit,))
         check.at_least("wire", self.wire, 0)
         check.at_least("bit", self.bit, 0)
 
@@ -70,7 +75,8 @@ class Reset:
     wire: int
 
     def __post_init__(self) -> None:
-        """Refuses a negative wire."""
+        """Refuses a wire that is no whole number, or negative."""
+        integers("wire", (self.wire,))
         check.at_least("wire", self.wire, 0)
 
 
@@ -93,7 +99,7 @@ class Conditional:
         object.__setattr__(self, "bits", integers("bits", self.bits))
         check.at_least("len(bits)", len(self.bits), 1)
         check.at_least("bits", min(self.bits), 0)
-        object.__setattr__(self, "values", tuple(int(v) for v in self.values) or (1,) * len(self.bits))
+        object.__setattr__(self, "values", integers("values", self.values) or (1,) * len(self.bits))
         if len(self.values) != len(self.bits) or set(self.values) - {0, 1}:
             raise ValueError(f"Argument `values` must hold one 0 or 1 per bit, but is {self.values}.")
 

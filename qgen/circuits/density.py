@@ -9,21 +9,21 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import operation
 from qgen.circuits.circuit import Circuit
+from qgen.circuits.memory import check_bytes
 from qgen.circuits.noise import channel_terms, measured_paulis
 from qgen.circuits.noise_model import IDEAL, NoiseModel, steps
 from qgen.circuits.observables import Observable
-from qgen.circuits.operation import Op
-from qgen.circuits.statevector import NORM_TOLERANCE, check_norm
+from qgen.circuits.operation import Op, integers
+from qgen.circuits.statevector import check_density, check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 
-MAX_QUBITS = 14
-"""2**28 complex entries: 2 GiB in single, 4 GiB in double precision."""
+MATRICES = 3
+"""Matrices that live at one time at the least: before and after an operation, and one with its axes moved."""
 
 
 def apply(
@@ -44,16 +44,18 @@ def apply(
         state: the initial state: a vector [2**n] or a density matrix [2**n, 2**n]; |0...0> where left out.
 
     Raises:
-        ValueError: for more than MAX_QUBITS qubits, a wrong shape, or a gate for which the model has no noise.
+        ValueError: for a matrix that is too large for the memory, a wrong shape, an initial state or strengths that are
+            none (where they are concrete), or a gate for which the model has no noise.
     """
     n = circuit.n_qubits
-    if n > MAX_QUBITS:
-        size = 8 * 4**n / 2**30
-        raise ValueError(
-            f"A density matrix of {n} qubits takes {size:.0f} GiB in single precision; up to {MAX_QUBITS} qubits fit: "
-            "use `noise.trajectories`."
-        )
     angles = vector(circuit, params)
+    each = MATRICES * 2 * angles.dtype.itemsize
+    check_bytes(
+        f"A density matrix of {n} qubits",
+        each * 4**n,
+        lambda available: f"at most {int(np.log2(available / each) / 2)} qubits fit: use `noise.trajectories`.",
+        f" ({MATRICES} matrices)",
+    )
     supers = [_superoperator(*pair) for pair in channel_terms(model, strengths, angles.dtype)]
     rho = _initial(state, n, complex_of(angles)).reshape((2,) * (2 * n))
 
@@ -85,7 +87,7 @@ def probabilities(
         ValueError: as `apply`, and for wires that are repeated or out of range.
     """
     n = circuit.n_qubits
-    chosen = tuple(range(n)) if wires is None else tuple(wires)
+    chosen = integers("wires", range(n) if wires is None else wires)
     if len(set(chosen)) != len(chosen) or not chosen or any(not 0 <= wire < n for wire in chosen):
         raise ValueError(f"Argument `wires` must hold different wires below {n}, but is {chosen}.")
     rho = apply(circuit, params, model, strengths=strengths, state=state)
@@ -148,6 +150,5 @@ def _initial(state: Array | None, n: int, dtype: Any) -> Complex[Array, "dim dim
         check_norm(given)
         return jnp.outer(given, given.conj())
     check.shape("state", given, (2**n, 2**n))
-    if not isinstance(given, Tracer) and not abs(complex(jnp.trace(given)) - 1) <= NORM_TOLERANCE:
-        raise ValueError(f"Argument `state` must have trace 1, but has trace {complex(jnp.trace(given)):.6g}.")
+    check_density("state", given)
     return given

@@ -231,9 +231,10 @@ def metric_tensor(circuit: Circuit, params: Any, kind: str = "full") -> Float[Ar
         [p, p]. Four times it is the quantum Fisher information.
 
     Raises:
-        ValueError: if `kind` is unknown.
+        ValueError: as `apply`, or if `kind` is unknown or the circuit has no parameters.
     """
     check.one_of("kind", kind, ("full", "block", "diagonal"))
+    check.at_least("n_params", circuit.n_params, 1)
     vector = jnp.concatenate(pieces(circuit, params))
 
     def parts(v: Array) -> Array:

@@ -13,6 +13,7 @@ with the number of gates nor with the number of qubits.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from qgen import check
 from qgen.circuits.circuit import Circuit
+from qgen.circuits.memory import check_bytes
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
 from qgen.circuits.tensors import PAULIS, combine, complex_of, letters, several, stack, vector
@@ -56,12 +58,18 @@ def product(bits: Sequence[int], bond: int, dtype: Any = jnp.complex64) -> MPS:
         dtype: a complex dtype.
 
     Raises:
-        ValueError: if `bond` is below 1 or `bits` does not hold zeros and ones.
+        ValueError: if `bond` is below 1 or exceeds this machine's memory, or `bits` does not hold zeros and ones.
     """
     check.at_least("bond", bond, 1)
     if not len(bits) or set(bits) - {0, 1}:
         raise ValueError(f"Argument `bits` must hold zeros and ones, at least one, but is {tuple(bits)}.")
     n = len(bits)
+    each = 3 * n * (8 + jnp.dtype(dtype).itemsize)  # tensors and density matrices, as made here and as kept
+    check_bytes(
+        f"An MPS of {n} sites of bond dimension {bond}",
+        each * bond**2,
+        lambda available: f"at most a bond dimension of {math.isqrt(available // each)} fits.",
+    )
     tensors = np.zeros((n, bond, 2, bond))
     tensors[np.arange(n), -1, np.array(bits), -1] = 1
     left = np.zeros((n, bond, bond))

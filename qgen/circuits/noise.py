@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import jumps as jumping
@@ -142,8 +143,15 @@ def _jump(
 
 
 def channel_terms(model: NoiseModel, strengths: Any, dtype: Any) -> list[tuple[Array, Array]]:
-    """Weights and operators of every channel of the model, in the precision of `dtype`."""
+    """Weights and operators of every channel of the model, in the precision of `dtype`.
+
+    Raises:
+        ValueError: if there are not as many strengths as the model has, or they are no channel's (where concrete).
+    """
     own = model.split(model.strengths if strengths is None else jnp.asarray(strengths))
+    if strengths is not None and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(strengths)):
+        for channel, numbers in zip(model.channels, model.split(np.asarray(strengths)), strict=True):
+            channel.check(numbers)
     kind = jnp.promote_types(dtype, jnp.complex64)
     pairs = [channel.terms(numbers) for channel, numbers in zip(model.channels, own, strict=True)]
     return [(weights.astype(dtype), operators.astype(kind)) for weights, operators in pairs]

@@ -10,6 +10,7 @@ import numpy as np
 
 from qgen import check
 from qgen.circuits.gates import PAULI
+from qgen.circuits.operation import integers
 
 Word = tuple[tuple[int, str], ...]
 """Pairs (wire, letter of XYZ) in order of wires; the empty word is the identity."""
@@ -156,7 +157,7 @@ def pauli(word: str, wires: int | Sequence[int]) -> Observable:
         >>> pauli("XZ", (0, 3)).words
         (((0, 'X'), (3, 'Z')),)
     """
-    placed = (wires,) if isinstance(wires, int | np.integer) else tuple(wires)
+    placed = integers("wires", wires)
     if len(word) != len(placed):
         raise ValueError(f"Argument `wires` must hold {len(word)} wires, one per letter of {word!r}, but is {placed}.")
     return Observable([tuple(zip(placed, word, strict=True))])
@@ -214,12 +215,13 @@ def from_matrix(matrix: Any, wires: Sequence[int] | None = None) -> Observable:
 
 
 def _normal(word: str | Sequence[tuple[int, str]]) -> Word:
-    pairs = list(enumerate(word)) if isinstance(word, str) else [(int(wire), letter) for wire, letter in word]
-    wires = [wire for wire, _ in pairs]
+    pairs = list(enumerate(word)) if isinstance(word, str) else list(word)
+    wires = integers("wires", [wire for wire, _ in pairs])
+    pairs = [(wire, letter) for wire, (_, letter) in zip(wires, pairs, strict=True)]
     if len(set(wires)) != len(wires):
-        raise ValueError(f"A Pauli word has repeated wires: {tuple(wires)}.")
+        raise ValueError(f"A Pauli word has repeated wires: {wires}.")
     if wires and min(wires) < 0:
-        raise ValueError(f"A Pauli word has a negative wire: {tuple(wires)}.")
+        raise ValueError(f"A Pauli word has a negative wire: {wires}.")
     for _, letter in pairs:
         check.one_of("word", letter, PAULI)
     return tuple(sorted((wire, letter) for wire, letter in pairs if letter != "I"))

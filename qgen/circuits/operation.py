@@ -32,7 +32,8 @@ class Angle:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuses a negative index."""
+        """Refuses an index that is no whole number, or negative."""
+        integers("index", (self.index,))
         check.at_least("index", self.index, 0)
 
     def __neg__(self) -> "Angle":
@@ -81,7 +82,7 @@ class Op:
         put("name", name)
         put("wires", integers("wires", self.wires))
         put("controls", integers("controls", self.controls))
-        put("values", tuple(int(v) for v in self.values) or (1,) * len(self.controls))
+        put("values", integers("values", self.values) or (1,) * len(self.controls))
         put("angles", tuple(a if isinstance(a, Angle) else _number("angles", a) for a in self.angles))
         row = GATES[name]
         if row.wires is not None and len(self.wires) != row.wires:
@@ -263,8 +264,8 @@ def _check_payload(op: Op) -> None:
         raise ValueError(f"Gate `{op.name}` takes no matrix.")
 
 
-def integers(name: str, values: Iterable[int]) -> tuple[int, ...]:
-    """The values as a tuple of integers; raises ValueError unless they are whole numbers."""
+def integers(name: str, values: int | Iterable[int]) -> tuple[int, ...]:
+    """The value or values as a tuple of integers; raises ValueError unless they are whole numbers."""
     values = tuple(values) if isinstance(values, Iterable) else (values,)
     try:
         whole = tuple(int(v) for v in values)

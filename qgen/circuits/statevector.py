@@ -15,8 +15,9 @@ from qgen.circuits import symmetry
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
-from qgen.circuits.memory import check_memory
+from qgen.circuits.memory import check_bytes, check_memory
 from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.operation import integers
 from qgen.circuits.program import Affine, Phases, Program, Table
 from qgen.types import Array, Complex, Float
 
@@ -39,8 +40,9 @@ def apply(
 
     Args:
         circuit: a circuit without measurements.
-        params: its parameters in radians: an array of `circuit.n_params` numbers of any shape, or a tuple of arrays
-            laid end to end. A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is
+        params: its parameters in radians: an array of `circuit.n_params` numbers of any shape, read row after row (a
+            circuit knows no shape: its ansatz says in which order the axes are), or a tuple of arrays laid end to end.
+            A batch by vmap over one of the arrays leaves the gates of the others unbatched, which is
             much faster than a batch over one concatenated array.
         state: the state before the circuit, complex [2**n]; |0...0> where left out.
         engine: who runs it: "native": the compiled kernel, on CPUs where it is installed; "xla"; "auto" chooses.
@@ -168,7 +170,13 @@ def variance(
 
 
 def fidelity(first: Complex[Array, " strings"], second: Complex[Array, " strings"]) -> Float[Array, ""]:
-    """|<first|second>|^2 of two states."""
+    """|<first|second>|^2 of two states.
+
+    Raises:
+        ValueError: if a state is not normalised (where it is concrete).
+    """
+    check_norm(first, "first", allow_nan=True)
+    check_norm(second, "second", allow_nan=True)
     overlap = jnp.vdot(first, second)
     return jnp.real(overlap) ** 2 + jnp.imag(overlap) ** 2
 
@@ -186,11 +194,13 @@ def gram(circuit: Circuit, x: Any, y: Any = None, engine: str = "auto") -> Float
         [N, M].
 
     Raises:
-        ValueError: if the rows do not fit the circuit.
+        ValueError: if the rows do not fit the circuit, or the states and the matrix exceed this machine's memory.
     """
-    left = _feature_states(circuit, jnp.asarray(x), engine)
-    if y is not None:
-        return _fidelities(left, _feature_states(circuit, jnp.asarray(y), engine))
+    rows = [jnp.asarray(given) for given in ((x,) if y is None else (x, y))]
+    _check_gram(circuit, rows)
+    left, *others = (_feature_states(circuit, given, engine) for given in rows)
+    if others:
+        return _fidelities(left, others[0])
     size = left.shape[0]
     edges = [size * k // GRAM_BLOCKS for k in range(GRAM_BLOCKS + 1)] if size >= GRAM_BLOCKS_FROM else [0, size]
     blocks = [left[a:b] for a, b in itertools.pairwise(edges)]
@@ -209,8 +219,13 @@ def _fidelities(left: Float[Array, "rows 2 dim"], right: Float[Array, "columns 2
 
 
 def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> Complex[Array, "dim dim"]:
-    """The density matrix of some wires, in the given order, of a pure state [2**n]: [2**k, 2**k]."""
+    """The density matrix of some wires, in the given order, of a pure state [2**n]: [2**k, 2**k].
+
+    Raises:
+        ValueError: if the state is not normalised (where it is concrete), or the wires do not fit.
+    """
     n = _qubits("state", state)
+    check_norm(state, allow_nan=True)
     wires = _wires(wires, n)
     rest = [q for q in range(n) if q not in wires]
     rows = state.reshape((2,) * n).transpose([*wires, *rest]).reshape(2 ** len(wires), -1)
@@ -228,10 +243,14 @@ def entropy(density: Complex[Array, "dim dim"], order: float = 1.0) -> Float[Arr
         A scalar.
 
     Raises:
-        ValueError: if the order is not positive.
+        ValueError: if the order is not positive, or the matrix is no density matrix (where it is concrete).
     """
     check.positive("order", order)
-    levels = jnp.clip(jnp.linalg.eigvalsh(density), 0.0, 1.0)
+    check_density("density", density)
+    levels = jnp.linalg.eigvalsh(density)
+    if not isinstance(levels, Tracer) and float(levels.min()) < -NORM_TOLERANCE:
+        raise ValueError(f"Argument `density` must have no negative eigenvalue, but has {float(levels.min()):.6g}.")
+    levels = jnp.clip(levels, 0.0, 1.0)
     if order == 1.0:
         safe = jnp.where(levels == 0, 1.0, levels)
         return -jnp.sum(safe * jnp.log(safe))
@@ -310,13 +329,27 @@ def _is_inexact(array: Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
-def check_norm(state: Array) -> None:
-    """Raises ValueError unless a concrete state has norm 1."""
+def check_norm(state: Array, name: str = "state", allow_nan: bool = False) -> None:
+    """Raises ValueError unless a concrete state has norm 1; NaN may be allowed, where it is to surface in a result."""
     if isinstance(state, Tracer):
         return
     norm = float(jnp.linalg.norm(state))
-    if not abs(norm - 1) <= NORM_TOLERANCE:
-        raise ValueError(f"Argument `state` must have norm 1, but has norm {norm:.6g}.")
+    if not (abs(norm - 1) <= NORM_TOLERANCE or (allow_nan and np.isnan(norm))):
+        raise ValueError(f"Argument `{name}` must have norm 1, but has norm {norm:.6g}.")
+
+
+def check_density(name: str, density: Array) -> None:
+    """Raises ValueError where a concrete matrix is certainly no density matrix, by what takes no eigenvalues."""
+    if isinstance(density, Tracer):
+        return
+    trace = complex(jnp.trace(density))
+    if abs(trace - 1) > NORM_TOLERANCE:
+        raise ValueError(f"Argument `{name}` must have trace 1, but has trace {trace:.6g}.")
+    if float(jnp.max(jnp.abs(density - density.conj().T))) > NORM_TOLERANCE:
+        raise ValueError(f"Argument `{name}` must be Hermitian, but differs from its adjoint.")
+    purity = float(jnp.sum(jnp.abs(density) ** 2))
+    if purity > 1 + 2 * NORM_TOLERANCE:
+        raise ValueError(f"Argument `{name}` must have no negative eigenvalue, but has purity {purity:.6g} above 1.")
 
 
 def _complex(x: Float[Array, "2 strings"]) -> Complex[Array, " strings"]:
@@ -351,7 +384,7 @@ def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Arr
     if not unseen:
         return values
     numbers, _ = programs.numbers(Program(program.n_qubits, tuple(unseen)), given)
-    total = jnp.sum(jnp.concatenate([a.reshape(-1) for a in numbers]))
+    total = jnp.stack([jnp.sum(array) for array in numbers]).sum()
     return values + 0 * jax.lax.stop_gradient(total).astype(values.dtype)
 
 
@@ -371,11 +404,20 @@ def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[
     return words.act(flips, signs, jnp.asarray(observable.coefficients, x.dtype), x, n)
 
 
+def _check_gram(circuit: Circuit, rows: Sequence[Array]) -> None:
+    for name, given in zip("xy", rows, strict=False):
+        check.shape(name, given, (None, circuit.n_params))
+    itemsize, counts = jnp.result_type(*rows, jnp.float32).itemsize, [given.shape[0] for given in rows]
+    check_memory(circuit.n_qubits, sum(counts), itemsize)
+    check_bytes(
+        f"A Gram matrix of {counts[0]} by {counts[-1]}",
+        counts[0] * counts[-1] * itemsize,
+        lambda available: f"at most {available // itemsize} entries fit.",
+    )
+
+
 def _feature_states(circuit: Circuit, rows: Array, engine: str) -> Float[Array, "rows 2 strings"]:
-    if rows.ndim != 2:
-        raise ValueError(f"Argument `x` must have shape (rows, {circuit.n_params}), but has shape {rows.shape}.")
     program = lower(circuit)
-    check_memory(circuit.n_qubits, rows.shape[0], jnp.result_type(rows, jnp.float32).itemsize)
     return jax.vmap(lambda row: _evolve(program, circuit, row, None, engine, "auto"))(rows)
 
 
@@ -386,7 +428,7 @@ def _qubits(name: str, state: Array) -> int:
 
 
 def _wires(wires: Sequence[int], n_qubits: int) -> tuple[int, ...]:
-    wires = tuple(wires)
+    wires = integers("wires", wires)
     if len(set(wires)) != len(wires) or any(not 0 <= w < n_qubits for w in wires):
         raise ValueError(f"Argument `wires` must hold different wires below {n_qubits}, but is {wires}.")
     return wires

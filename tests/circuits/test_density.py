@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qgen import circuits as qc
-from qgen.circuits import density
+from qgen.circuits import density, memory
 from qgen.circuits.noise import Channel, NoiseModel, kraus
 
 DOUBLE = 1e-11
@@ -170,7 +170,11 @@ def test_initial_states():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: density.apply(qc.Circuit(20)), "20 qubits takes 8192 GiB .* up to 14 qubits fit"),
+        (lambda: density.apply(qc.Circuit(20)), r"20 qubits needs .* \(3 matrices\), .* qubits fit: use `noise"),
+        (lambda: density.apply(qc.Circuit(1), (), state=np.array([[1, 1], [0, 0]])), "must be Hermitian"),
+        (lambda: density.apply(qc.Circuit(1), (), state=np.diag([1.5, -0.5])), "purity 2.5 above 1"),
+        (lambda: density.apply(qc.Circuit(1), (), MODEL, strengths=np.full(len(MODEL.strengths), 1.7)), "a channel"),
+        (lambda: density.probabilities(qc.Circuit(2), wires=(0.5,)), "`wires` must hold integers"),
         (lambda: density.apply(qc.Circuit(2), (), state=np.ones(3)), r"`state` must have shape \(4\)"),
         (lambda: density.apply(qc.Circuit(2), (), state=np.ones((2, 4))), r"`state` must have shape \(4, 4\)"),
         (lambda: density.apply(qc.Circuit(2), (), state=np.ones(4)), "must have norm 1, but has norm 2"),
@@ -184,3 +188,12 @@ def test_initial_states():
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 7), ("float64", 6)])
+def test_the_size_is_that_of_this_machine_and_precision(monkeypatch, dtype, most):
+    """Three matrices of 7 qubits in single precision have 4**7 entries of 8 bytes each: they just fit here."""
+    monkeypatch.setattr(memory, "_memory", lambda: 3 * 8 * 4**7)
+    with jax.enable_x64(True), pytest.raises(ValueError, match=f"at most {most} qubits fit"):
+        density.apply(qc.encodings.angle(8), jnp.ones(8, dtype))
+    density.apply(qc.encodings.angle(2), jnp.ones(2, dtype))

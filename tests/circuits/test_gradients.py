@@ -113,6 +113,7 @@ def test_frequencies_under_a_control_are_pennylanes():
         (lambda: qc.spsa(jax.random.key(0), jnp.sum, jnp.ones(2), samples=0), "`samples` must be at least 1"),
         (lambda: qc.spsa(jax.random.key(0), jnp.sum, jnp.ones(2), step=0.0), "`step` must be above 0"),
         (lambda: qc.metric_tensor(qc.encodings.angle(1), jnp.ones(1), "half"), "`kind` must be one of"),
+        (lambda: qc.metric_tensor(qc.Circuit(1), ()), "`n_params` must be at least 1"),
         (lambda: qc.metric_resources(qc.encodings.angle(1), 1, "half"), "`kind` must be one of"),
         (lambda: qc.metric_resources(qc.encodings.angle(1), 0), "`shots` must be at least 1"),
         (lambda: qc.metric_resources(qc.Circuit(1), 1), "`n_params` must be at least 1"),

@@ -180,6 +180,7 @@ def test_start_from_a_product_state_and_no_gates():
     ("make", "message"),
     [
         (lambda: mps.apply(qc.Circuit(2), (), 0), "`bond` must be at least 1, but is 0"),
+        (lambda: mps.apply(qc.Circuit(2), (), 10**6), "bond dimension 1000000 needs .* at most a bond dimension of"),
         (lambda: mps.product((0, 2), 2), "zeros and ones"),
         (lambda: mps.apply(qc.Circuit(3, (qc.gate("ccx", (0, 1, 2)),))), "acts on 3 qubits"),
         (lambda: mps.apply(qc.Circuit(3, (qc.Measure(0, 0),))), "measurements or resets"),

@@ -329,6 +329,26 @@ def test_the_kernel_refuses_trajectories_that_depend_on_the_state(key):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, engine="native")
 
 
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_strengths_in_place_of_the_models_are_checked_where_they_are_concrete(name):
+    """Rounding to single precision is no mistake, NaN is to surface, and what no channel has is refused."""
+    channel = Channel(name, STRENGTHS[name])
+    channel.check(np.array(STRENGTHS[name], np.float32))
+    channel.check(np.full(len(channel.strengths), np.nan))
+    refused = 0
+    for place in range(len(channel.strengths)):
+        for wrong in (-0.2, 3e5):
+            strengths = np.array(STRENGTHS[name])
+            strengths[place] = wrong
+            try:
+                Channel(name, tuple(strengths))
+            except ValueError:
+                refused += 1
+                with pytest.raises(ValueError, match="a channel, but is"):
+                    channel.check(strengths)
+    assert refused
+
+
 def test_trajectories_refuse_bad_input(key):
     with pytest.raises(ValueError, match="`n` must be at least 1"):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 0)
@@ -340,6 +360,8 @@ def test_trajectories_refuse_bad_input(key):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, state=np.ones(4))
     with pytest.raises(ValueError, match="out of range"):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, qc.z(2), 1)
+    with pytest.raises(ValueError, match=r"`strengths` must make `.*` a channel, but is"):
+        noise.trajectories(key, BODY, PARAMS[:3], MODEL, OBSERVABLES, 1, strengths=1.7 + MODEL.strengths)
     with pytest.raises(ValueError, match="`number of observables` must be at least 1"):
         noise.trajectories(key, BODY, PARAMS[:3], MODEL, [], 1)
     measured = qc.Circuit(2, (qc.Measure(0, 0),))

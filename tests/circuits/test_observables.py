@@ -58,6 +58,8 @@ def test_coefficients_are_traced_and_words_are_not():
         (lambda: ob.Observable(["Z"], [1.0, 2.0]), "one per word"),
         (lambda: ob.Observable(["Z"], [1j]), "must be real"),
         (lambda: ob.pauli("XZ", (0,)), "one per letter"),
+        (lambda: ob.pauli("X", 0.5), "`wires` must hold integers"),
+        (lambda: ob.Observable([((0.5, "X"),)]), "`wires` must hold integers"),
         (lambda: ob.x(0).table(2), "Only an observable of Z words"),
         (lambda: ob.z(2).table(2), "out of range"),
         (lambda: ob.from_matrix([[0, 1], [0, 0]]), "must be Hermitian"),

@@ -374,7 +374,8 @@ def test_nan_parameters_surface():
     circuit, params = circuit_and_params()
     params[0] = np.nan
     assert np.isnan(qc.expectation(circuit, params, qc.z(0)))
-    assert np.isnan(qc.entropy(jnp.full((2, 2), jnp.nan)))
+    psi = qc.apply(circuit, params)
+    assert np.isnan(qc.fidelity(psi, psi)) and np.isnan(qc.entropy(qc.reduced_density(psi, (0,))))
 
 
 LAST_PHASES = (
@@ -413,7 +414,20 @@ def test_nan_surfaces_in_phases_that_no_probability_sees(circuit, engine):
         (lambda c, p: qc.gram(c, p), "must have shape"),
         (lambda c, p: qc.gram(qc.Circuit(20), np.ones((1 << 20, 0))), r"20 qubits needs .* \(1048576 state vectors\)"),
         (lambda c, p: qc.entropy(jnp.eye(2) / 2, 0.0), "`order` must be above 0"),
+        (lambda c, p: qc.entropy(3 * jnp.eye(2)), "`density` must have trace 1"),
+        (lambda c, p: qc.entropy(jnp.diag(jnp.array([1.5, -0.5]))), "no negative eigenvalue"),
+        (lambda c, p: qc.entropy(jnp.diag(jnp.array([0.6, 0.5, -0.1, 0]))), "no negative eigenvalue, but has -0.1"),
+        (lambda c, p: qc.entropy(jnp.array([[0.5, 0.5], [0, 0.5]])), "must be Hermitian"),
+        (lambda c, p: qc.fidelity(jnp.ones(4) / 2, jnp.ones(4)), "`second` must have norm 1"),
+        (lambda c, p: qc.reduced_density(jnp.ones(4), (0,)), "must have norm 1"),
+        (lambda c, p: qc.reduced_density(jnp.ones(4) / 2, (0.5,)), "`wires` must hold integers"),
         (lambda c, p: qc.reduced_density(jnp.ones(3), (0,)), "must have shape"),
+        (lambda c, p: qc.gram(qc.Circuit(1), np.ones((3, 0)), np.ones(2)), "`y` must have shape"),
+        (
+            lambda c, p: qc.gram(qc.Circuit(18), np.ones((9, 0)), np.ones((1 << 20, 0))),
+            r"18 qubits needs .* \(1048585 state vectors\)",
+        ),
+        (lambda c, p: qc.gram(qc.Circuit(1), np.ones((10**6, 0))), "matrix of 1000000 by 1000000 needs .* entries fit"),
         (lambda c, p: statevector.marginal(jnp.ones(4), 2, (2,)), "different wires below 2"),
     ],
 )
