@@ -40,8 +40,12 @@ def _turned(stage: Mirror, x: Array, n: int, batched: bool) -> Array:
 
 def run(stage: Mirror, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
     """Applies the rotation or its inverse; `own` says that every example has an angle of its own."""
+    return _rotated(prepared, x, _turned(stage, x, n, batched), own, inverse)
+
+
+def _rotated(prepared: Prepared, x: Array, y: Array, own: bool, inverse: bool) -> Array:
+    """The rotation of x, or its inverse, from y = -i P x."""
     c, s = prepared.moving
-    y = _turned(stage, x, n, batched)
     if own:
         c, s = c.reshape(1, 1, -1), s.reshape(1, 1, -1)
     # Without the barrier XLA fuses neighbouring rotations and computes each amplitude from 2**rotations others.
@@ -55,11 +59,11 @@ def undo(
 
     With `summed` that of a batch is summed, [1].
     """
-    product = lam * _turned(stage, psi, n, batched)
+    moved = _turned(stage, psi, n, batched)
+    product = lam * moved
     if not batched or summed:
         slope = 0.5 * jnp.sum(product).reshape(1)
     else:
         product = product.reshape(-1, product.shape[-1])
         slope = jnp.matmul(jnp.full((1, product.shape[0]), 0.5, product.dtype), product, precision=EXACT)
-    before, after = (run(stage, prepared, x, n, batched, own, True) for x in (psi, lam))
-    return before, after, slope
+    return _rotated(prepared, psi, moved, own, True), run(stage, prepared, lam, n, batched, own, True), slope
