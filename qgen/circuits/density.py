@@ -18,7 +18,7 @@ from qgen.circuits.noise import channel_terms, measured_paulis
 from qgen.circuits.noise_model import IDEAL, NoiseModel, steps
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op, integers
-from qgen.circuits.statevector import check_density, check_norm
+from qgen.circuits.states import check_density, check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 

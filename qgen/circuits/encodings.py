@@ -54,8 +54,8 @@ def iqp_angles(
     """The parameters of `iqp`: x, then x_i x_j for every pair (the same pairs as given to `iqp`)."""
     x = jnp.asarray(x)
     pairs = ring(x.shape[-1]) if pairs is None else tuple(pairs)
-    products = [x[..., a] * x[..., b] for a, b in pairs]
-    return jnp.concatenate([x, jnp.stack(products, -1)], -1) if products else x
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+    return jnp.concatenate([x, x[..., first] * x[..., second]], -1)
 
 
 def amplitude(n_qubits: int, *, real: bool = False) -> Circuit:

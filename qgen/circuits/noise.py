@@ -20,7 +20,8 @@ from qgen.circuits.engine import native
 from qgen.circuits.noise_model import IDEAL, NoiseModel, steps
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
-from qgen.circuits.statevector import check_norm, expectation
+from qgen.circuits.states import check_norm
+from qgen.circuits.statevector import expectation
 from qgen.circuits.tensors import PAULIS, combine, complex_of, contract, letters, reduced, several, vector, walk
 from qgen.types import Array, Complex, Float, Key
 

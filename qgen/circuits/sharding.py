@@ -26,7 +26,7 @@ from qgen.circuits.gates import GATES, PAULI
 from qgen.circuits.memory import check_memory
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
-from qgen.circuits.statevector import check_norm
+from qgen.circuits.states import check_norm
 from qgen.circuits.tensors import combine, complex_of, contract, letters, several, vector, walk
 from qgen.types import Array, Complex, Float
 

@@ -1,32 +1,22 @@
 """State vectors: what users call. Pure functions of one example, under any jit, grad and vmap of the user's."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits import symmetry
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
+from qgen.circuits.engine import moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
-from qgen.circuits.memory import check_bytes, check_memory
+from qgen.circuits.memory import check_memory
 from qgen.circuits.observables import Observable, check_fits
-from qgen.circuits.operation import integers
 from qgen.circuits.program import Affine, Phases, Program, Table
+from qgen.circuits.states import check_norm, marginal
 from qgen.types import Array, Complex, Float
-
-NORM_TOLERANCE = 1e-4
-"""How far a given state's norm may be from 1: below single precision's rounding for any register that fits."""
-
-GRAM_BLOCKS = 4
-GRAM_BLOCKS_FROM = 256
-"""A symmetric Gram matrix of at least so many rows is computed in blocks, those below the diagonal by reflection."""
 
 
 def apply(
@@ -169,104 +159,6 @@ def variance(
     return jnp.vdot(y, y) - jnp.vdot(x, y) ** 2
 
 
-def fidelity(first: Complex[Array, " strings"], second: Complex[Array, " strings"]) -> Float[Array, ""]:
-    """|<first|second>|^2 of two states.
-
-    Raises:
-        ValueError: if a state is not normalised (where it is concrete).
-    """
-    check_norm(first, "first", allow_nan=True)
-    check_norm(second, "second", allow_nan=True)
-    overlap = jnp.vdot(first, second)
-    return jnp.real(overlap) ** 2 + jnp.imag(overlap) ** 2
-
-
-def gram(circuit: Circuit, x: Any, y: Any = None, engine: str = "auto") -> Float[Array, "rows columns"]:
-    """The fidelity kernel |<phi(x_i)|phi(y_j)>|^2.
-
-    Args:
-        circuit: the feature map; its parameters are the rows.
-        x: [N, params].
-        y: [M, params]; x where left out, at little more than half the work.
-        engine: as in `apply`.
-
-    Returns:
-        [N, M].
-
-    Raises:
-        ValueError: if the rows do not fit the circuit, or the states and the matrix exceed this machine's memory.
-    """
-    rows = [jnp.asarray(given) for given in ((x,) if y is None else (x, y))]
-    _check_gram(circuit, rows)
-    left, *others = (_feature_states(circuit, given, engine) for given in rows)
-    if others:
-        return _fidelities(left, others[0])
-    size = left.shape[0]
-    edges = [size * k // GRAM_BLOCKS for k in range(GRAM_BLOCKS + 1)] if size >= GRAM_BLOCKS_FROM else [0, size]
-    blocks = [left[a:b] for a, b in itertools.pairwise(edges)]
-    upper = {(i, j): _fidelities(p, blocks[j]) for i, p in enumerate(blocks) for j in range(i, len(blocks))}
-    rows = [[upper[i, j] if i <= j else upper[j, i].T for j in range(len(blocks))] for i in range(len(blocks))]
-    return jnp.concatenate([jnp.concatenate(row, 1) for row in rows])
-
-
-def _fidelities(left: Float[Array, "rows 2 dim"], right: Float[Array, "columns 2 dim"]) -> Float[Array, "rows columns"]:
-    """|<left_i|right_j>|^2 from three real products rather than four."""
-    a, b = left[:, 0], left[:, 1]
-    c, d = right[:, 0], right[:, 1]
-    ac, bd = jnp.matmul(a, c.T, precision=EXACT), jnp.matmul(b, d.T, precision=EXACT)
-    cross = jnp.matmul(a + b, (d - c).T, precision=EXACT)  # ad - bc - ac + bd
-    return (ac + bd) ** 2 + (cross + ac - bd) ** 2
-
-
-def reduced_density(state: Complex[Array, " strings"], wires: Sequence[int]) -> Complex[Array, "dim dim"]:
-    """The density matrix of some wires, in the given order, of a pure state [2**n]: [2**k, 2**k].
-
-    Raises:
-        ValueError: if the state is not normalised (where it is concrete), or the wires do not fit.
-    """
-    n = _qubits("state", state)
-    check_norm(state, allow_nan=True)
-    wires = _wires(wires, n)
-    rest = [q for q in range(n) if q not in wires]
-    rows = state.reshape((2,) * n).transpose([*wires, *rest]).reshape(2 ** len(wires), -1)
-    return jnp.matmul(rows, rows.conj().T, precision=EXACT)
-
-
-def entropy(density: Complex[Array, "dim dim"], order: float = 1.0) -> Float[Array, ""]:
-    """The entropy of a density matrix in nats.
-
-    Args:
-        density: Hermitian [d, d] of trace 1.
-        order: 1: von Neumann; any other positive number: Rényi of that order.
-
-    Returns:
-        A scalar.
-
-    Raises:
-        ValueError: if the order is not positive, or the matrix is no density matrix (where it is concrete).
-    """
-    check.positive("order", order)
-    check_density("density", density)
-    levels = jnp.linalg.eigvalsh(density)
-    if not isinstance(levels, Tracer) and float(levels.min()) < -NORM_TOLERANCE:
-        raise ValueError(f"Argument `density` must have no negative eigenvalue, but has {float(levels.min()):.6g}.")
-    levels = jnp.clip(levels, 0.0, 1.0)
-    if order == 1.0:
-        safe = jnp.where(levels == 0, 1.0, levels)
-        return -jnp.sum(safe * jnp.log(safe))
-    return jnp.log(jnp.sum(levels**order)) / (1.0 - order)
-
-
-def marginal(density: Float[Array, " strings"], n_qubits: int, wires: Sequence[int] | None) -> Float[Array, " kept"]:
-    """The distribution of some wires, in the given order, from the distribution of all."""
-    if wires is None:
-        return density
-    wires = _wires(wires, n_qubits)
-    rest = tuple(q for q in range(n_qubits) if q not in wires)
-    kept = density.reshape((2,) * n_qubits).sum(rest)
-    return kept.transpose([sorted(wires).index(w) for w in wires]).reshape(-1)
-
-
 def pieces(circuit: Circuit, params: Any) -> list[Array]:
     """The parameters as one-dimensional floating arrays, laid end to end.
 
@@ -329,29 +221,6 @@ def _is_inexact(array: Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
-def check_norm(state: Array, name: str = "state", allow_nan: bool = False) -> None:
-    """Raises ValueError unless a concrete state has norm 1; NaN may be allowed, where it is to surface in a result."""
-    if isinstance(state, Tracer):
-        return
-    norm = float(jnp.linalg.norm(state))
-    if not (abs(norm - 1) <= NORM_TOLERANCE or (allow_nan and np.isnan(norm))):
-        raise ValueError(f"Argument `{name}` must have norm 1, but has norm {norm:.6g}.")
-
-
-def check_density(name: str, density: Array) -> None:
-    """Raises ValueError where a concrete matrix is certainly no density matrix, by what takes no eigenvalues."""
-    if isinstance(density, Tracer):
-        return
-    trace = complex(jnp.trace(density))
-    if abs(trace - 1) > NORM_TOLERANCE:
-        raise ValueError(f"Argument `{name}` must have trace 1, but has trace {trace:.6g}.")
-    if float(jnp.max(jnp.abs(density - density.conj().T))) > NORM_TOLERANCE:
-        raise ValueError(f"Argument `{name}` must be Hermitian, but differs from its adjoint.")
-    purity = float(jnp.sum(jnp.abs(density) ** 2))
-    if purity > 1 + 2 * NORM_TOLERANCE:
-        raise ValueError(f"Argument `{name}` must have no negative eigenvalue, but has purity {purity:.6g} above 1.")
-
-
 def _complex(x: Float[Array, "2 strings"]) -> Complex[Array, " strings"]:
     return jax.lax.complex(x[0], x[1])
 
@@ -402,33 +271,3 @@ def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[
     """O|psi>."""
     flips, signs, _ = observable.masks(n)
     return words.act(flips, signs, jnp.asarray(observable.coefficients, x.dtype), x, n)
-
-
-def _check_gram(circuit: Circuit, rows: Sequence[Array]) -> None:
-    for name, given in zip("xy", rows, strict=False):
-        check.shape(name, given, (None, circuit.n_params))
-    itemsize, counts = jnp.result_type(*rows, jnp.float32).itemsize, [given.shape[0] for given in rows]
-    check_memory(circuit.n_qubits, sum(counts), itemsize)
-    check_bytes(
-        f"A Gram matrix of {counts[0]} by {counts[-1]}",
-        counts[0] * counts[-1] * itemsize,
-        lambda available: f"at most {available // itemsize} entries fit.",
-    )
-
-
-def _feature_states(circuit: Circuit, rows: Array, engine: str) -> Float[Array, "rows 2 strings"]:
-    program = lower(circuit)
-    return jax.vmap(lambda row: _evolve(program, circuit, row, None, engine, "auto"))(rows)
-
-
-def _qubits(name: str, state: Array) -> int:
-    n = max(int(round(np.log2(max(state.size, 1)))), 1)
-    check.shape(name, state, (2**n,))
-    return n
-
-
-def _wires(wires: Sequence[int], n_qubits: int) -> tuple[int, ...]:
-    wires = integers("wires", wires)
-    if len(set(wires)) != len(wires) or any(not 0 <= w < n_qubits for w in wires):
-        raise ValueError(f"Argument `wires` must hold different wires below {n_qubits}, but is {wires}.")
-    return wires

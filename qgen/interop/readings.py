@@ -25,7 +25,8 @@ from pennylane.ops import LinearCombination, SProd, Sum
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.observables import Observable
 from qgen.circuits.operation import Op
-from qgen.circuits.statevector import apply, entropy, expectation, marginal, reduced_density, variance
+from qgen.circuits.states import entropy, marginal, reduced_density
+from qgen.circuits.statevector import apply, expectation, variance
 from qgen.interop.operations import convert, convertible, is_traced
 from qgen.types import Array
 

@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from qgen import circuits as qc
-from qgen.circuits import memory, statevector
+from qgen.circuits import fidelity_kernel, memory
 from qgen.circuits.engine import derivatives, native
 from qgen.circuits.engine.encoding import encode
 from qgen.circuits.lowering import lower
@@ -259,7 +259,7 @@ def test_scan_and_shard_map():
 
 @pytest.mark.parametrize("engine", ["xla", "native"])
 def test_a_gram_matrix_in_blocks(engine, monkeypatch):
-    monkeypatch.setattr(statevector, "GRAM_BLOCKS_FROM", 0)
+    monkeypatch.setattr(fidelity_kernel, "BLOCKS_FROM", 0)
     rng = np.random.default_rng(8)
     circuit = qc.encodings.angle(3) + qc.Circuit(3, (qc.gate("cx", (0, 1)), qc.gate("rxx", (1, 2), qc.Angle(0))))
     x, y = rng.uniform(-2, 2, (11, circuit.n_params)), rng.uniform(-2, 2, (5, circuit.n_params))

@@ -8,7 +8,7 @@ import scipy.stats
 from jax.sharding import PartitionSpec
 
 from qgen import circuits as qc
-from qgen.circuits import memory, statevector
+from qgen.circuits import memory, states
 from qgen.circuits.engine import native, xla
 from tests.circuits import oracle
 
@@ -428,7 +428,7 @@ def test_nan_surfaces_in_phases_that_no_probability_sees(circuit, engine):
             r"18 qubits needs .* \(1048585 state vectors\)",
         ),
         (lambda c, p: qc.gram(qc.Circuit(1), np.ones((10**6, 0))), "matrix of 1000000 by 1000000 needs .* entries fit"),
-        (lambda c, p: statevector.marginal(jnp.ones(4), 2, (2,)), "different wires below 2"),
+        (lambda c, p: states.marginal(jnp.ones(4), 2, (2,)), "different wires below 2"),
     ],
 )
 def test_bad_input(make, message):
