@@ -8,7 +8,8 @@ from qgen.cases import (
     clinical_report,
     flights_report,
     grid_report,
-    language_model_report,
+    language_model_arms,
+    language_model_rows,
     weights_report,
 )
 from qgen.cases.claims import (
@@ -319,10 +320,10 @@ def oracle_work(book: Book) -> Answer | None:
     return Answer(value, below(own, 0.0), rows)
 
 
-EXACT = (("", "accuracy", language_model_report.of),)
+EXACT = (("", "accuracy", language_model_rows.of),)
 SHOTS_AND_NOISE = (
-    (" at 1000 shots", "accuracy_shots_1000", language_model_report.of),
-    (" at a gate error of 0.01", language_model_report.NOISE, language_model_report.of_noise),
+    (" at 1000 shots", "accuracy_shots_1000", language_model_rows.of),
+    (" at a gate error of 0.01", language_model_rows.NOISE, language_model_rows.of_noise),
 )
 
 
@@ -339,7 +340,7 @@ def gains(rivals: Sequence[Sequence[str]], conditions: Sequence[tuple] = EXACT) 
         found = []
         for where, metric, pick in conditions:
             for names in rivals:
-                own = mean(language_model_report.gain(language_model_report.HEAD, names, metric, pick)(rows))
+                own = mean(language_model_rows.gain(language_model_arms.HEAD, names, metric, pick)(rows))
                 if own is None:
                     return None
                 rival = names[0].split("/")[1] if len(names) == 1 else "the best classical"
@@ -352,7 +353,7 @@ def gains(rivals: Sequence[Sequence[str]], conditions: Sequence[tuple] = EXACT) 
 def widths(book: Book) -> Answer | None:
     """18: points of accuracy per further qubit."""
     rows = book.case("language_model")
-    own = mean(language_model_report.slope(rows))
+    own = mean(language_model_rows.slope(rows))
     return None if own is None else Answer(shown(own, "points per qubit"), above(own, 0.0), rows)
 
 
@@ -364,7 +365,7 @@ def simulator(book: Book) -> Answer | None:
         for row in rows
     }
     case = book.case("language_model")
-    own = language_model_report.against_simulation(case)
+    own = language_model_rows.against_simulation(case)
     if isinstance(own, Interval):
         found["the head's simulation"] = own
     if not found:
@@ -377,7 +378,7 @@ def simulator(book: Book) -> Answer | None:
 def classical_model(book: Book) -> Answer | None:
     """22: joules per classified sentence on the most frugal machine over those of logistic regression."""
     rows = book.case("language_model")
-    own = language_model_report.against_classical(rows)
+    own = language_model_rows.against_classical(rows)
     return Answer(f"energy x{shown(own)}", below(own, 1.0), rows) if isinstance(own, Interval) else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qgen import cases
-from qgen.cases import language_model, language_model_report
+from qgen.cases import language_model, language_model_arms, language_model_rows
 from qgen.cases.base import MissingData
 from qgen.cases.language_model_arms import Answer, Labelled, Problem, Setting
 from qgen.energy import meters
@@ -116,8 +116,8 @@ def test_heads_take_as_many_epochs_as_asked(rows):
         config={**template.config, "shots": [], "steps": 60},
         metrics={"accuracy": template.metrics["accuracy"] + 0.02},
     )
-    assert language_model_report.longer([*rows, longer]) == [pytest.approx(2.0)]
-    assert language_model_report.of_widths([*rows, longer]) == language_model_report.of_widths(rows)
+    assert language_model_rows.longer([*rows, longer]) == [pytest.approx(2.0)]
+    assert language_model_rows.of_widths([*rows, longer]) == language_model_rows.of_widths(rows)
 
 
 def test_published_numbers_meet_ours(rows):
@@ -136,7 +136,7 @@ def test_published_numbers_meet_ours(rows):
 
 
 def test_a_break_even_lies_where_both_energies_are_equal(rows):
-    template = next(row for row in rows if row.arm == language_model_report.UNTRAINED)
+    template = next(row for row in rows if row.arm == language_model_arms.UNTRAINED)
 
     def simulated(doubling):
         made = []
@@ -146,12 +146,12 @@ def test_a_break_even_lies_where_both_energies_are_equal(rows):
             made.append(dataclasses.replace(template, config=config, measured={"energy_j": joules}))
         return made
 
-    found = language_model_report.against_simulation(simulated(1.0))
-    steeper = language_model_report.against_simulation(simulated(1.3))
+    found = language_model_rows.against_simulation(simulated(1.0))
+    steeper = language_model_rows.against_simulation(simulated(1.3))
     assert found.low <= found.central <= found.high and 10 < steeper.central < found.central < 64
     # The machine's bill hardly grows beside the simulator's, which reaches it after as many doublings.
     assert math.isclose(steeper.central, found.central / 1.3, rel_tol=0.15)
-    assert language_model_report.against_simulation(rows[:3]) == []
+    assert language_model_rows.against_simulation(rows[:3]) == []
 
 
 def test_sentences_and_labels_are_read(tmp_path):
