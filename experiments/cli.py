@@ -13,7 +13,7 @@ from rich.console import Console
 
 from qgen import record
 from qgen.energy import meters, profiles
-from qgen.stages.base import changed, read
+from qgen.settings import changed, read
 
 console = Console(stderr=False, highlight=False, soft_wrap=False)
 

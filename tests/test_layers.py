@@ -16,7 +16,7 @@ LAYERS = (
     {"stages"},
     {"quantum", "classical", "search", "energy", "lm", "nn"},
     {"circuits"},
-    {"types", "check", "resources", "method", "record", "checkpoint"},
+    {"types", "check", "resources", "method", "record", "settings", "checkpoint"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 NEVER_CIRCUITS = {"lm", "energy", "search", "classical"}
