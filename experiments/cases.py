@@ -2,7 +2,7 @@
 
 Command:   python -m experiments.cases --case=clinical       (grid, clinical, flights, weights, language_model)
 Duration:  minutes with the default preset on two cores that other work shared: 5 for weights, 3 for flights, 9 for
-           clinical, 4 for grid, 9 for language_model
+           clinical, 4 for grid, 20 for language_model
 Writes:    runs/cases/NAME/records.jsonl, tables/NAME{,_arms,_yearly}.{md,tex,csv}, figures/*.{png,pdf}
 Headline:  the verdict column of the first table
 """
