@@ -1,7 +1,7 @@
 """Policy gradients with circuits: CartPole, and the lifecycle's model rewarded for balanced brackets; 20 seeds.
 
 Command:   python -m experiments.reinforcement
-Duration:  about 12 minutes with the default preset on two quiet cores (estimated from parts)
+Duration:  13 minutes with the default preset on two cores that other work shared
 Writes:    runs/reinforcement/records.jsonl, tables/policies.{md,tex,csv}, figures/curves.{png,pdf}, base/ (the model)
 Headline:  the table's last column: a circuit against the network of as many trained numbers
 """
