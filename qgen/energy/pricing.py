@@ -22,6 +22,7 @@ from qgen.resources import COUNTS, Resources
 from qgen.types import Array, Float, Key
 
 DRAWS = 10_000
+FEW = 128
 MITIGATION_CAP = 1e6
 """A machine that needs more repetitions than this to cancel its errors (or photon losses) cannot run a circuit; single
 draws are held at the cap's square, so that an absurd corner of the ranges stays a finite number."""
@@ -90,7 +91,7 @@ def price(resources: Resources | Sequence[Resources], profile: Profile, key: Key
         _refuse(item, profile)
     names, table = _table(profile)
     # One item at a time: the program is compiled once per kind of machine, however many items there are.
-    drawn = _draw(key, table, draws)
+    drawn = np.asarray(_draw(key, table, draws))
     runs = [_bill(drawn, _counts(item), names, profile.kind, profile.connectivity) for item in items]
     for run in runs:
         _refuse_figures({name: float(figure[0]) for name, figure in run.figures.items()}, profile)
@@ -175,8 +176,15 @@ def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array
 def _bill(
     table: Array | np.ndarray, counts: Mapping[str, np.ndarray], names: tuple[str, ...], kind: str, connectivity: str
 ) -> Bill:
-    """The bill of one computation; `table` has a row per name and a column per draw."""
-    return Bill(**jax.device_get(_costs(table, counts, names, kind, connectivity)))
+    """The bill of one computation; `table` has a row per name and a column per draw.
+
+    Few draws are computed as `FEW`: a tornado and the central numbers share one compiled program.
+    """
+    draws = table.shape[1]
+    table = np.pad(table, ((0, 0), (0, max(FEW - draws, 0))), mode="edge")
+    costs = jax.device_get(_costs(table, counts, names, kind, connectivity))
+    costs["values"] = dict(zip(names, table, strict=True))
+    return Bill(**jax.tree.map(lambda column: column[:draws], costs))
 
 
 @functools.partial(jax.jit, static_argnames=("names", "kind", "connectivity"))
@@ -193,7 +201,6 @@ def _costs(
         "time_s": seconds * (1 + values["calibration_share"]),
         "amortised_energy_j": energy / values["productive_share"],
         "parts": parts,
-        "values": values,
         "figures": figures,
     }
 

@@ -67,7 +67,12 @@ def figure(height_in: float) -> "Figure":
 
 def save(made: "Figure", stem: Path) -> None:
     """Writes `stem.png` and `stem.pdf`; without dates, so that the same records give the same bytes."""
-    made.savefig(stem.with_suffix(".png"), dpi=170)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    # `savefig` would draw every figure twice for each file.
+    made.dpi = 170
+    FigureCanvasAgg(made).print_png(stem.with_suffix(".png"))
     # The places are settled now; finding them again would take most of the time.
     made.set_layout_engine("none")
-    made.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
+    FigureCanvasPdf(made).print_pdf(stem.with_suffix(".pdf"), metadata={"CreationDate": None})

@@ -376,7 +376,7 @@ STAGE = Stage(
     title="Data collection and curation",
     quality=Quality("duplicate_f1", higher_is_better=True, margin=0.02),
     presets={
-        "smoke": Config(documents=200, validation=80, features=16, clusters=4, iterations=4, trials=6),
+        "smoke": Config(documents=200, validation=80, features=8, clusters=4, iterations=4, trials=6),
         "default": Config(),
         "paper": Config(documents=4000, validation=800, clusters=96, iterations=12, shots=16_384, trials=24),
     },

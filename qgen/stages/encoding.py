@@ -340,7 +340,7 @@ STAGE = Stage(
     title="Preprocessing and encoding",
     quality=Quality("bits_per_byte", higher_is_better=False, margin=0.02),
     presets={
-        "smoke": Config(vocabulary=320, shots=256, codes=16, probe_steps=60),
+        "smoke": Config(vocabulary=320, width=8, shots=256, codes=16, probe_steps=60),
         "default": Config(),
         "paper": Config(vocabulary=1024, shots=4096, codes=64, probe_steps=600),
     },
