@@ -100,7 +100,7 @@ BAD_FLAGS = {
             "curation.clusters=201": "must lie in [1, 200], but is 201.",
             "curation.edits=0.5,0.1": "must be two shares, the lower first, but is (0.5, 0.1).",
             "encoding.width=400": "must lie in [2, 319], but is 400.",
-            "encoding.parts=5": "must divide `encoding.width` = 16, but is 5.",
+            "encoding.parts=5": "must divide `encoding.width` = 8, but is 5.",
             "encoding.codes=400": "must lie in [2, 320], but is 400.",
             "architecture.depths=1": "must have 2 entries, one per width, but has 1.",
             "architecture.depths=30,2": "must have at most 2000000 choices of `deployment.removed` = 0.35",
