@@ -23,6 +23,7 @@ from qgen.types import Array, Float, Key
 
 DRAWS = 10_000
 FEW = 128
+"""Columns of the program that prices a tornado's cases or the central numbers: one program for both."""
 MITIGATION_CAP = 1e6
 """A machine that needs more repetitions than this to cancel its errors (or photon losses) cannot run a circuit; single
 draws are held at the cap's square, so that an absurd corner of the ranges stays a finite number."""
@@ -174,12 +175,9 @@ def _draw(key: Key, table: Float[Array, "numbers 3"], draws: int) -> Float[Array
 
 
 def _bill(
-    table: Array | np.ndarray, counts: Mapping[str, np.ndarray], names: tuple[str, ...], kind: str, connectivity: str
+    table: np.ndarray, counts: Mapping[str, np.ndarray], names: tuple[str, ...], kind: str, connectivity: str
 ) -> Bill:
-    """The bill of one computation; `table` has a row per name and a column per draw.
-
-    Few draws are computed as `FEW`: a tornado and the central numbers share one compiled program.
-    """
+    """The bill of one computation; `table` has a row per name and a column per draw."""
     draws = table.shape[1]
     table = np.pad(table, ((0, 0), (0, max(FEW - draws, 0))), mode="edge")
     costs = jax.device_get(_costs(table, counts, names, kind, connectivity))
