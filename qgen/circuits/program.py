@@ -268,6 +268,9 @@ def _evaluate(slots: Sequence[Sum], pieces: Sequence[_Piece], depth: int, dtype:
     if columns[0] >= 0 and np.array_equal(columns, np.arange(columns[0], columns[0] + len(slots))):
         picked = array[..., columns[0] : columns[0] + len(slots)]
         picked = picked if np.all(scales == 1.0) else picked * _row(scales, picked, dtype)
+    elif columns[0] >= 0 and np.all(columns == columns[0]):
+        picked = array[..., columns[0] : columns[0] + 1]
+        picked = picked * _row(scales, picked, dtype)
     elif length * len(slots) <= MATMUL_LIMIT:
         chooser = np.zeros((length, len(slots)))
         for k, slot in enumerate(slots):

@@ -5,18 +5,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qgen import check
 from qgen.circuits import program as programs
 from qgen.circuits import symmetry
 from qgen.circuits.circuit import Circuit
-from qgen.circuits.engine import moves, native, vary_alike, words, xla
+from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
 from qgen.circuits.memory import check_memory
 from qgen.circuits.observables import Observable, check_fits
 from qgen.circuits.program import Affine, Phases, Program, Table
 from qgen.circuits.states import check_norm, marginal
 from qgen.types import Array, Complex, Float
+
+TABLE_LIMIT = 1 << 16
+"""Diagonal observables are tables over all bit strings up to this many entries, and sums of words above."""
 
 
 def apply(
@@ -183,10 +187,9 @@ def _evolve(
     if _is_native(circuit.n_qubits, engine, gradient):
         return native.evolve(program, *_inputs(circuit, params, state, native.MOST_STATES))
     given, x = _inputs(circuit, params, state, xla.MOST_STATES)
-    numbers, loops = programs.numbers(program, given)
     if x is None:
-        dtype = given[0].dtype if given else jnp.result_type(float)
-        x = xla.zero_state(circuit.n_qubits, dtype)
+        program, x = xla.begin(program, given[0].dtype if given else jnp.result_type(float))
+    numbers, loops = programs.numbers(program, given)
     numbers = [a.astype(x.dtype) for a in numbers]
     *numbers, x = vary_alike([*numbers, x])
     return xla.evolve(program, numbers, loops, x, "autodiff" if gradient == "autodiff" else "adjoint")
@@ -259,12 +262,16 @@ def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Arr
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:
     """Expectation values of diagonal observables from the probabilities: [k]."""
+    known = all(isinstance(one.coefficients, np.ndarray) for one in several)
+    if known and 2**n * len(several) <= TABLE_LIMIT:
+        table = np.stack([one.table(n) for one in several])
+        return jnp.matmul(jnp.asarray(table, density.dtype), density, precision=EXACT)
     named = list(dict.fromkeys(word for one in several for word in one.words))
     values = words.diagonal(Observable(named).masks(n)[1], density, n)
-    place = [jnp.asarray([named.index(word) for word in one.words], jnp.int32) for one in several]
-    return jnp.stack(
-        [jnp.sum(jnp.asarray(o.coefficients, density.dtype) * values[p]) for o, p in zip(several, place, strict=True)]
-    )
+    # Products with ones at the words' places: picking words would make the gradient scatter.
+    onto = [np.array([[name == word for name in named] for word in one.words], density.dtype) for one in several]
+    rows = [jnp.asarray(o.coefficients, density.dtype) @ place for o, place in zip(several, onto, strict=True)]
+    return jnp.matmul(jnp.stack(rows), values, precision=EXACT)
 
 
 def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, "2 strings"]:

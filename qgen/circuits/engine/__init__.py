@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qgen.types import Array
 
 EXACT = jax.lax.Precision.HIGHEST
 
-READY_LIMIT = 1 << 16
+READY_LIMIT = 1 << 15
 """Matrices and phases of all turns of the loops are made at once where all stages' together have at most so many
 entries, or one state's, and else in each turn: their memory would grow with depth."""
 
@@ -30,7 +31,7 @@ class Prepared(NamedTuple):
     """
 
     moving: Any = ()
-    still: Any = ()
+    still: Any = None
 
 
 def settle(a: Array) -> Array:
@@ -41,7 +42,7 @@ def settle(a: Array) -> Array:
     """
     size = math.gcd(a.shape[0], 8)
     size = a.shape[0] if size == 1 else size
-    return jnp.matmul(jnp.eye(size, dtype=a.dtype), a.reshape(size, -1), precision=EXACT).reshape(a.shape)
+    return jnp.matmul(np.eye(size, dtype=a.dtype), a.reshape(size, -1), precision=EXACT).reshape(a.shape)
 
 
 def vary_alike(arrays: Sequence[Array]) -> list[Array]:

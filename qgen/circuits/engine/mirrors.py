@@ -10,7 +10,7 @@ from qgen.circuits.program import Affine, Mirror
 from qgen.types import Array
 
 
-def entries(stage: Mirror, turns: int, n: int, own: bool) -> int:
+def entries(stage: Mirror, turns: int, n: int, batched: bool, own: bool) -> int:
     """How many numbers are kept if the cosines and sines of so many turns of the loops are made at once."""
     return 2 * turns
 

@@ -2,7 +2,9 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -48,20 +50,31 @@ def _affine_tables(stage: Affine, n: int, inverse: bool) -> tuple[np.ndarray, np
     return _span(columns[:high], high) ^ np.int32(shift), _span(columns[high:], n - high)
 
 
-def sources(stage: Affine | Flip, n: int, inverse: bool) -> Array:
-    """For every amplitude after the stage the place that it comes from, int32 [2**n]."""
+def sources(stage: Affine | Flip, n: int, inverse: bool, after: Any = None) -> Array:
+    """For every amplitude after the stage the place that it comes from, int32 [2**n].
+
+    Where it is computed, not before the array `after` is there: XLA would do it before a loop and keep it.
+    """
     if isinstance(stage, Flip):
         strings = jnp.arange(2**n, dtype=jnp.int32)
         return strings ^ jnp.where((strings & stage.controls) == stage.controls, stage.target, 0).astype(jnp.int32)
     high, low = _affine_tables(stage, n, inverse)
     if n <= INDEX_LIMIT:
         return jnp.asarray((high[:, None] ^ low[None, :]).reshape(-1))
-    return (jnp.asarray(high)[:, None] ^ jnp.asarray(low)[None, :]).reshape(-1)
+    halves = (jnp.asarray(high), jnp.asarray(low))
+    if after is not None:
+        *halves, _ = jax.lax.optimization_barrier((*halves, after))
+    return (halves[0][:, None] ^ halves[1][None, :]).reshape(-1)
 
 
-def permute(stage: Affine | Flip, x: Array, n: int, batched: bool, inverse: bool = False) -> Array:
-    """Moves the amplitudes, which lie on the first axis of a batch and else on the last."""
-    index = sources(stage, n, inverse)
+def permute(
+    stage: Affine | Flip, x: Array, n: int, batched: bool, inverse: bool = False, several: bool = False
+) -> Array:
+    """Moves the amplitudes, which lie on the first axis of a batch and else on the last.
+
+    `several` says that a loop holds so many permutations that their tables must not all be kept.
+    """
+    index = sources(stage, n, inverse, x if several else None)
     options = {"mode": "promise_in_bounds", "unique_indices": True}
     if batched or n < ROWS_FROM:
         return x.at[index].get(**options) if batched else x.at[:, index].get(**options)

@@ -16,8 +16,17 @@ from qgen.types import Array
 TABLE_LIMIT = 1 << 15
 """Phase functions are tabulated over the whole register up to this many entries, and over two halves above."""
 
+BATCH_TABLE_LIMIT = 1 << 16
+"""The same for a batch, whose examples share the tables."""
+
 MIXED_TABLE_LIMIT = 1 << 17
 """The same where most functions depend on both halves."""
+
+TERMS = 3
+"""Up to so many terms that depend on both halves are multiplied in one by one, which needs no table of their phases."""
+
+TERMS_FROM = 12
+"""From this many qubits on that is better than a table over the whole register."""
 
 SETTLE_FROM = 14
 """From this many qubits on it pays to keep the phases of a turn of a loop rather than to slice them where needed."""
@@ -48,6 +57,22 @@ def _function(parity: Any, ones: Any, bits: int) -> np.ndarray:
     strings = np.arange(2**bits)[:, None]
     wanted = np.asarray(ones, dtype=np.int64)[None, :]
     return parities(parity, bits) * ((strings & wanted) == wanted)
+
+
+class Halves(NamedTuple):
+    """What the angles of a stage over two halves of the register are turned into; None where there is nothing.
+
+    Attributes:
+        halves: cosines, then sines, of what depends on one half only (see `_halves`).
+        terms: cosines and sines of the terms that depend on both, where these are few.
+        full: cosines and sines of all of them together over the register, where they are many.
+        angles: the angles, where they must wait for the turn of a loop.
+    """
+
+    halves: Any = None
+    terms: Any = None
+    full: Any = None
+    angles: Any = None
 
 
 @functools.lru_cache(maxsize=512)
@@ -85,12 +110,17 @@ def _table(stage: Phases, n: int) -> np.ndarray:
 
 def _is_flat(prepared: Prepared) -> bool:
     """Whether the phases were computed over the whole register rather than over its halves."""
-    return len(prepared.moving) == 2
+    return not isinstance(prepared.moving, Halves)
 
 
 def _few(split: Split) -> bool:
-    """Whether the mixed terms follow so few parameters that each gets a table of its own (QAOA's cost: one)."""
-    return 0 < len(split.mixed) <= 2
+    """Whether many mixed terms follow so few parameters that each gets a table of its own (QAOA's cost: one)."""
+    return 0 < len(split.mixed) <= 2 and not _by_terms(split)
+
+
+def _by_terms(split: Split) -> bool:
+    """Whether the mixed terms are so few that they are multiplied in one by one (a controlled rotation: one)."""
+    return 0 < split.left.shape[1] <= TERMS
 
 
 def _tables(split: Split, dtype: Any) -> Array:
@@ -129,34 +159,57 @@ def _unpack(split: Split, packed: Array, high: int, low: int) -> list[tuple[Arra
     return factors
 
 
-def _tabulates(stage: Phases, n: int) -> bool:
+def _tabulates(stage: Phases, n: int, batched: bool) -> bool:
     """Whether a table over the whole register is small, or the phases would be needed on the whole register anyway."""
+    if n >= TERMS_FROM and _by_terms(_split(stage, n)):
+        return False
     entries = 2**n * len(stage.slots)
-    return entries <= TABLE_LIMIT or (entries <= MIXED_TABLE_LIMIT and len(_split(stage, n).mixed) > 2)
+    limit = BATCH_TABLE_LIMIT if batched else TABLE_LIMIT
+    return entries <= limit or (entries <= MIXED_TABLE_LIMIT and len(_split(stage, n).mixed) > 2)
 
 
-def entries(stage: Phases, turns: int, n: int, own: bool) -> int:
+def entries(stage: Phases, turns: int, n: int, batched: bool, own: bool) -> int:
     """How many numbers are kept if the phases of so many turns of the loops are made at once."""
-    if _tabulates(stage, n) and not own:
+    if _tabulates(stage, n, batched) and not own:
         return 2 * turns * 2**n
     split = _split(stage, n)
     return 2 * turns * (2 ** (n - n // 2) + 2 ** (n // 2)) + (len(split.mixed) * 2**n if _few(split) else 0)
 
 
-def prepare(stage: Phases, a: Array, n: int, own: bool, loops: Loops, ready: bool) -> Prepared:
+def prepare(stage: Phases, a: Array, n: int, batched: bool, own: bool, loops: Loops, ready: bool) -> Prepared:
     """Cosines and sines over the register or over its halves; unless `ready`, the angles to make them from later."""
     if not ready:
-        return Prepared((None, None, a), None)
-    if _tabulates(stage, n) and not (own and any(loops)):
-        theta = _times_numbers(_table(stage, n), a, own)
-        return Prepared(cos_sin(theta))
+        return Prepared(Halves(angles=a))
+    if _tabulates(stage, n, batched) and not (own and any(loops)):
+        return Prepared(cos_sin(_times_numbers(_table(stage, n), a, own)))
     split = _split(stage, n)
     halves = _halves(split, a, own)
+    if _by_terms(split):
+        return Prepared(Halves(halves, _terms(split, a, own)))
     tables = _tables(split, a.dtype) if _few(split) else None
     if split.mixed and not any(loops):
-        theta = _mixed(split, a, tables, own)
-        return Prepared((halves, cos_sin(theta), None), tables)
-    return Prepared((halves, None, a if split.mixed else None), tables)
+        return Prepared(Halves(halves, full=cos_sin(_mixed(split, a, tables, own))), tables)
+    return Prepared(Halves(halves, angles=a if split.mixed else None), tables)
+
+
+def _terms(split: Split, a: Array, batched: bool) -> tuple[Array, Array]:
+    """Cosines and sines of every mixed term's angle, [..loops.., terms] or [..loops.., terms, B]."""
+    return cos_sin(_times_numbers(split.mix, a, batched))
+
+
+def _term_factors(split: Split, terms: tuple[Array, Array], own: bool) -> list[tuple[Array, Array]]:
+    """The mixed terms as factors over [high, low] or [high, low, B]: cos(a f) and sin(a f), where f is -1, 0 or 1."""
+    found = []
+    lanes = (1,) if own else ()
+    for k, numbers in enumerate(zip(*terms, strict=True)):
+        c, s = (v.reshape(1, 1, *v.shape) for v in numbers)
+        parts = (split.left[:, k].reshape(-1, 1, *lanes), split.right[:, k].reshape(1, -1, *lanes))
+        signed = [jnp.asarray(part, c.dtype) for part in parts]
+        if not all(part.all() for part in parts):
+            within = jnp.asarray(np.abs(parts[0]), c.dtype) * jnp.asarray(np.abs(parts[1]), c.dtype)
+            c = c * within + (1 - within)
+        found.append((c, s * signed[0] * signed[1]))
+    return found
 
 
 def _mixed(split: Split, a: Array, tables: Array | None, batched: bool) -> Array:
@@ -182,14 +235,18 @@ def _factors(stage: Phases, prepared: Prepared, n: int, own: bool) -> tuple[Arra
         c, s = (v.reshape((high, low, *v.shape[1:])) for v in prepared.moving)
         return c, s
     split = _split(stage, n)
-    halves, full, a = prepared.moving
-    halves = _halves(split, a, own) if halves is None and a is not None else halves
+    halves, terms, full, a = prepared.moving
     factors: list[Any] = []
+    if a is not None and halves is None:
+        halves = _halves(split, a, own)
+    if a is not None and _by_terms(split):
+        terms = _terms(split, a, own)
+    elif a is not None and split.mixed:
+        full = tuple(settle(v) for v in cos_sin(_mixed(split, a, prepared.still, own)))
     if halves is not None:
         factors = _unpack(split, settle(halves) if own or n >= SETTLE_FROM else halves, high, low)
-    if a is not None and split.mixed:
-        theta = _mixed(split, a, prepared.still, own)
-        full = tuple(settle(v) for v in cos_sin(theta))
+    if terms is not None:
+        factors += _term_factors(split, terms, own)
     if full is not None:
         factors.append(tuple(v.reshape((high, low, *v.shape[2:])) for v in full))
     c, s = factors[0]
@@ -232,20 +289,15 @@ def _gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int,
     With `summed` those of a batch are summed, [slots].
     """
     high, low = 2 ** (n - n // 2), 2 ** (n // 2)
-    if batched and summed:
-        g = jax.lax.optimization_barrier(lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1])
-        g = jnp.matmul(g, jnp.ones((g.shape[-1], 1), g.dtype), precision=EXACT).reshape(high, low)
-        batched = False
-    elif batched:
-        g = (lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1]).reshape(high, low, -1)
-    else:
-        g = (lam[1] * psi[0] - lam[0] * psi[1]).reshape(high, low)
-    dtype = g.dtype
+    lanes = psi.shape[-1] if batched and summed else 1
+    g = lam[:, 1] * psi[:, 0] - lam[:, 0] * psi[:, 1] if batched else lam[1] * psi[0] - lam[0] * psi[1]
+    dtype, batched = g.dtype, batched and not summed
     if _is_flat(prepared):
-        flat = g.reshape((high * low, *g.shape[2:]))
-        return jnp.matmul(jnp.asarray(_table(stage, n).T, dtype), flat, precision=EXACT)
+        found = jnp.matmul(jnp.asarray(_table(stage, n).T, dtype), g, precision=EXACT)
+        return found.sum(-1) if lanes > 1 else found.reshape(-1, *g.shape[1:] if batched else ())
     split = _split(stage, n)
-    g = jax.lax.optimization_barrier(g)
+    # A batch whose derivatives are summed lies within the low half, whose tables are the same for every example.
+    g = jax.lax.optimization_barrier(g.reshape(high, low, -1) if batched else g.reshape(high, low * lanes))
     total = jnp.zeros((len(stage.slots), *g.shape[2:]), dtype)
     if batched:
         if split.high is not None:
@@ -255,7 +307,7 @@ def _gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int,
             total = total + jnp.matmul(jnp.asarray(split.low.T, dtype), rows, precision=EXACT)
     elif split.low is not None:
         # One product gives the sums with the low table and, by the ones, those over the low half: XLA's are slow.
-        table = jnp.asarray(np.concatenate([split.low, np.ones((low, 1))], 1), dtype)
+        table = _repeat(np.concatenate([split.low, np.ones((low, 1))], 1), lanes, dtype)
         sums = jnp.matmul(g, table, precision=EXACT)
         above = [np.ones((1, high))] if split.high is None else [np.ones((1, high)), split.high.T]
         sums = jnp.matmul(jnp.asarray(np.concatenate(above), dtype), sums, precision=EXACT)
@@ -266,9 +318,17 @@ def _gradient(stage: Phases, prepared: Prepared, lam: Array, psi: Array, n: int,
         return total
     if prepared.still is not None:
         tables = prepared.still.reshape(len(split.mixed), -1)
-        found = jnp.matmul(tables, g.reshape((high * low, *g.shape[2:])), precision=EXACT)
-        return total.at[jnp.asarray(split.mixed)].add(found)
-    left, right = (jnp.asarray(part, dtype) for part in (split.left, split.right))
-    partial = jnp.matmul(left.T, g.reshape(high, -1), precision=EXACT).reshape(-1, low, *g.shape[2:])
-    weights = right.T.reshape(right.T.shape + (1,) * (g.ndim - 2))
+        found = jnp.matmul(tables, g.reshape(high * low, -1), precision=EXACT)
+        return total.at[jnp.asarray(split.mixed)].add(found if batched else found.sum(-1))
+    left = jnp.asarray(split.left, dtype)
+    partial = jnp.matmul(left.T, g.reshape(high, -1), precision=EXACT).reshape(left.shape[1], -1, *g.shape[2:])
+    weights = _repeat(split.right, lanes, dtype).T
+    weights = weights.reshape(weights.shape + (1,) * (g.ndim - 2))
     return total + jnp.matmul(jnp.asarray(split.mix.T, dtype), (partial * weights).sum(1), precision=EXACT)
+
+
+def _repeat(table: np.ndarray, times: int, dtype: Any) -> Array:
+    """Every row so many times: [rows * times, columns]."""
+    rows, columns = table.shape
+    spread = jnp.broadcast_to(jnp.asarray(table, dtype)[:, None], (rows, times, columns))
+    return spread.reshape(rows * times, columns)

@@ -29,6 +29,11 @@ def cos_sin(x: Array) -> tuple[Array, Array]:
     """
     if x.dtype != jnp.float32 or x.size < MANY:
         return jnp.cos(x), jnp.sin(x)
+    return _reduced(x)
+
+
+@jax.jit  # traced once for every shape
+def _reduced(x: Array) -> tuple[Array, Array]:
     turns = jnp.round(x * np.float32(2 / np.pi))
     r = x
     for part in HALF_PI:

@@ -26,6 +26,10 @@ PAIR_LIMIT = 6
 """Derivatives of a real layer are summed over pairs of amplitudes up to this many qubits: it is one small loop."""
 
 
+COPIES = 1 << 8
+"""Fixed blocks are copied for matrix products up to so many times at compile time, and above in the program."""
+
+
 class Window(NamedTuple):
     """A run of neighbouring qubits that one matrix acts on; `members` are positions in the stage's qubits."""
 
@@ -62,7 +66,13 @@ def _places(stage: Turns, window: Window) -> list[int]:
     return [stage.qubits[k] - window.first for k in window.members]
 
 
-def entries(stage: Turns, turns: int, n: int, own: bool) -> int:
+def _kinds(stage: Turns, n: int) -> list[tuple[int, tuple[int, ...], list[Window]]]:
+    """Runs of windows alike: their size, where their members lie in them, and the windows."""
+    groups = itertools.groupby(windows(stage.qubits, n), lambda w: (w.size, tuple(_places(stage, w))))
+    return [(size, places, list(group)) for (size, places), group in groups]
+
+
+def entries(stage: Turns, turns: int, n: int, batched: bool, own: bool) -> int:
     """How many numbers are kept if the blocks of so many turns of the loops are made at once."""
     return 0 if own else turns * sum(4**window.size for window in windows(stage.qubits, n))
 
@@ -89,22 +99,13 @@ def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: boo
 
 
 def _blocks(stage: Turns, n: int, batched: bool, small: Any) -> tuple[Any, ...]:
-    """The Kronecker products of all windows' rotations: [..loops.., K, K] for each window.
-
-    Where products pass the axes round, windows of one size are stacked: [..loops.., windows, K, K] for each size.
-    """
-    tiles = windows(stage.qubits, n)
+    """The Kronecker products of the windows' rotations, stacked for windows alike: [..loops.., windows, K, K] each."""
     lead = small.shape[:-3]
-    if not _rotates(stage, n, batched):
-        return tuple(
-            _block(dict(zip(_places(stage, w), (small[..., k, :, :] for k in w.members), strict=True)), w.size, lead)
-            for w in tiles
-        )
     found = []
-    for size, group in itertools.groupby(tiles, lambda w: w.size):
+    for size, places, group in _kinds(stage, n):
         members = [k for window in group for k in window.members]
-        rows = small[..., members[0] : members[-1] + 1, :, :].reshape(*lead, -1, size, 2, 2)
-        found.append(_block({k: rows[..., k, :, :] for k in range(size)}, size, rows.shape[:-3]))
+        rows = small[..., members[0] : members[-1] + 1, :, :].reshape(*lead, -1, len(places), 2, 2)
+        found.append(_block({p: rows[..., k, :, :] for k, p in enumerate(places)}, size, rows.shape[:-3]))
     return tuple(found)
 
 
@@ -116,8 +117,8 @@ def _block(rotations: Mapping[int, Any], size: int, lead: tuple[int, ...]) -> An
         factor = rotations.get(place, np.eye(2, dtype=dtype).reshape((1,) * len(lead) + (2, 2)))
         shape = tuple(2 if axis == place else 1 for axis in range(size))
         block = block * factor.reshape((*factor.shape[:-2], *shape, *shape))
-    # The barrier also keeps XLA from running a fixed layer on a fixed state at compile time, which takes seconds.
-    return jax.lax.optimization_barrier(jnp.asarray(block.reshape((*lead, 2**size, 2**size))))
+    block = block.reshape((*lead, 2**size, 2**size))
+    return block if isinstance(block, np.ndarray) else jax.lax.optimization_barrier(block)
 
 
 def _view(x: Array, window: Window, batched: bool) -> tuple[int, int, int]:
@@ -129,12 +130,17 @@ def _multiply(x: Array, block: Array, window: Window, batched: bool, inverse: bo
     """One block, or its transpose, on its window: batched matrix products in place, without moving the axes."""
     before, size, after = _view(x, window, batched)
     side = 0 if inverse else 1
+    if isinstance(block, np.ndarray):
+        # As many copies as are needed, which then need no code, where they are few. The barrier keeps XLA from running
+        # a fixed layer on a fixed state at compile time, which takes seconds.
+        copies = before if 1 < before <= COPIES and after > 1 else 1
+        block = jax.lax.optimization_barrier(jnp.asarray(np.tile(block, (copies, 1, 1)) if copies > 1 else block))
     if after == 1:
         y = jax.lax.dot_general(x.reshape(before, size), block, (((1,), (side,)), ((), ())), precision=EXACT)
     elif before == 1:
         y = jax.lax.dot_general(block, x.reshape(size, after), (((side,), (0,)), ((), ())), precision=EXACT)
     else:
-        stack = jnp.broadcast_to(block, (before, size, size))
+        stack = block if block.ndim == 3 else jnp.broadcast_to(block, (before, size, size))
         numbers = (((side + 1,), (1,)), ((0,), (0,)))
         y = jax.lax.dot_general(stack, x.reshape(before, size, after), numbers, precision=EXACT)
     return y.reshape(x.shape)
@@ -214,7 +220,10 @@ def run(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: 
     """Applies a real layer or its inverse; `own` says that every example has angles of its own."""
     if own:
         return (_all_lanes if len(stage.qubits) == n else _lanes)(x, prepared.moving, stage, inverse)
-    blocks = _ready(stage, prepared, n, batched)
+    return _run(stage, _ready(stage, prepared, x, n, batched), x, n, batched, inverse)
+
+
+def _run(stage: Turns, blocks: tuple[Any, ...], x: Array, n: int, batched: bool, inverse: bool) -> Array:
     if _rotates(stage, n, batched):
         y = x
         for group in reversed(blocks):
@@ -222,14 +231,20 @@ def run(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: 
             turn = lambda y, block: (_rotate(block, y, inverse), None)  # noqa: E731
             y, _ = jax.lax.scan(turn, y, group, reverse=True, unroll=2)
         return y.reshape(-1, 2).T
-    for window, block in zip(windows(stage.qubits, n), blocks, strict=True):
+    each = (group[k] for group in blocks for k in range(group.shape[0]))
+    for window, block in zip(windows(stage.qubits, n), each, strict=True):
         x = _multiply(x, block, window, batched, inverse)
     return x
 
 
-def _ready(stage: Turns, prepared: Prepared, n: int, batched: bool) -> tuple[Any, ...]:
+def _ready(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool) -> tuple[Any, ...]:
     """The blocks, made now where they were not made for all turns of the loops at once."""
     moving = prepared.moving
+    if n > ROTATE_LIMIT:
+        # XLA would copy all layers' blocks at first and keep them, and forgets barriers before it orders its work. What
+        # is added is always 0, but not before the state is there.
+        never = (x.reshape(-1)[0] > np.inf).astype(x.dtype)
+        moving = jax.tree.map(lambda block: block + jnp.full((1,) * block.ndim, never), moving)
     return moving if isinstance(moving, tuple) else _blocks(stage, n, batched, moving)
 
 
@@ -240,9 +255,13 @@ def undo(
     if own and len(stage.qubits) == n:
         return _undo_lanes(stage, prepared.moving, psi, lam)
     if _rotates(stage, n, batched) and n > PAIR_LIMIT:
-        return _undo_blocks(stage, _ready(stage, prepared, n, batched), psi, lam)
+        return _undo_blocks(stage, _ready(stage, prepared, psi, n, batched), psi, lam)
     grads = _gradient(stage, lam, psi, n, batched, summed)
-    psi, lam = (run(stage, prepared, v, n, batched, own, True) for v in (psi, lam))
+    if own:
+        psi, lam = (_lanes(v, prepared.moving, stage, True) for v in (psi, lam))
+    else:
+        blocks = _ready(stage, prepared, psi, n, batched)
+        psi, lam = (_run(stage, blocks, v, n, batched, True) for v in (psi, lam))
     return psi, lam, grads
 
 
@@ -304,8 +323,8 @@ def _gradient(stage: Turns, lam: Array, psi: Array, n: int, batched: bool, summe
     if n <= PAIR_LIMIT and not batched:
         return _pairs(stage, lam, psi, n)
     parts = []
-    for window in windows(stage.qubits, n):
-        overlap = _overlap(lam, psi, window, batched).reshape(-1)
-        table = jnp.asarray(_generators(_places(stage, window), window.size), overlap.dtype)
-        parts.append(jnp.matmul(table, overlap, precision=EXACT))
+    for size, places, group in _kinds(stage, n):
+        overlaps = [_overlap(lam, psi, window, batched) for window in group]
+        table = jnp.asarray(_generators(places, size).T, psi.dtype)
+        parts.append(jnp.matmul(jnp.stack(overlaps).reshape(len(overlaps), -1), table, precision=EXACT).reshape(-1))
     return jnp.concatenate(parts)

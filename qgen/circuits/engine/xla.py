@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 
 from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, mirrors, moves, phases, turns, vary_alike
@@ -36,9 +37,12 @@ CHUNK_FROM = 1 << 21
 """Batches whose states take less than this are run whole: a loop has its price too."""
 
 
-MOST_STATES = 12
-"""State vectors that live at one time in a gradient by the adjoint rule, with room to spare (XLA's own count from 14
-qubits on: 5 to 8 for most circuits, 12 for ansatz 14); what the check of memory counts."""
+APART_FROM = 12
+"""From this many qubits on the way back makes its phases again: XLA would keep those of the way there, all of them."""
+
+MOST_STATES = 8
+"""State vectors that live at one time in a gradient by the adjoint rule (XLA's own count from 14 qubits on: 4.5 to 8);
+what the check of memory counts."""
 
 
 def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...], state: Array, gradient: str) -> Array:
@@ -64,6 +68,21 @@ def evolve(program: Program, numbers: Sequence[Array], loops: tuple[Loops, ...],
 def zero_state(n: int, dtype: Any) -> Array:
     """|0...0>, real [2, 2**n]."""
     return jnp.zeros((2, 2**n), dtype).at[0, 0].set(1)
+
+
+def begin(program: Program, dtype: Any) -> tuple[Program, Array]:
+    """|0...0> after the fixed rotations that the program begins with, real [2, 2**n], and the rest of the program."""
+    n, first = program.n_qubits, program.stages[0] if program.stages else None
+    if not isinstance(first, Turns) or any(slot.terms for slot in first.slots):
+        return program, zero_state(n, dtype)
+    half = np.array([slot.const for slot in first.slots]) / 2
+    amplitudes = np.tile([1.0, 0.0], (n, 1))
+    amplitudes[list(first.qubits)] = np.stack([np.cos(half), np.sin(half)], -1)
+    high, low = (functools.reduce(np.kron, part, np.ones(1)) for part in np.split(amplitudes, [n - n // 2]))
+    # The barrier keeps XLA from multiplying the state out at compile time.
+    high, low = jax.lax.optimization_barrier((jnp.asarray(high, dtype), jnp.asarray(low, dtype)))
+    state = jnp.outer(high, low).reshape(-1)
+    return Program(n, program.stages[1:]), jnp.stack([state, jnp.zeros_like(state)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +148,8 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
     def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         none = (False,) * len(loops)
         prepared = _prepare(program, numbers, loops, False, none)
+        if n >= APART_FROM:
+            prepared, psi, lam = jax.lax.optimization_barrier((prepared, psi, lam))
         back = _Back(n, False, none, none)
         (_, lam), grads = back.stages(program.stages, prepared, numbers, loops, (psi, lam))
         return tuple(grads), lam
@@ -214,7 +235,9 @@ def _prepare(
     n, kept, found = program.n_qubits, 0, {}
     stages = list(_takers(program.stages))
     turned = [math.prod(a.shape[: sum(lead)]) if any(lead) else 0 for a, lead in zip(numbers, loops, strict=True)]
-    sizes = [_kind(stage).entries(stage, t, n, mine) for stage, t, mine in zip(stages, turned, own, strict=True)]
+    sizes = [
+        _kind(stage).entries(stage, t, n, batched, mine) for stage, t, mine in zip(stages, turned, own, strict=True)
+    ]
     for k in sorted(range(len(stages)), key=sizes.__getitem__):
         kept += sizes[k]
         ready = not any(loops[k]) or kept <= max(READY_LIMIT, 2 ** (n + 1))
@@ -224,7 +247,7 @@ def _prepare(
         elif isinstance(stage, Mirror):
             found[k] = mirrors.prepare(numbers[k], own[k])
         else:
-            found[k] = phases.prepare(stage, numbers[k], n, own[k], loops[k], ready)
+            found[k] = phases.prepare(stage, numbers[k], n, batched, own[k], loops[k], ready)
     return [found[k] for k in range(len(stages))]
 
 
@@ -260,16 +283,21 @@ def _forward(
         elif isinstance(stage, Taker):
             x = _kind(stage).run(stage, prepared[here][0], x, n, batched, own[here][0])
         else:
-            x = _plain(stage, x, n, batched, False)
+            x = _plain(stage, x, n, batched, False, _several(stages))
     return x
 
 
-def _plain(stage: Stage, x: Array, n: int, batched: bool, inverse: bool) -> Array:
-    """A stage without numbers."""
+def _plain(stage: Stage, x: Array, n: int, batched: bool, inverse: bool, several: bool) -> Array:
+    """A stage without numbers; `several` as in `moves.permute`."""
     if isinstance(stage, Affine | Flip):
-        return moves.permute(stage, x, n, batched, inverse)
+        return moves.permute(stage, x, n, batched, inverse, several)
     assert isinstance(stage, Table | Dense)
     return moves.fixed(stage, x, n, batched, inverse)
+
+
+def _several(stages: Sequence[Stage]) -> bool:
+    """Whether there are more permutations than two."""
+    return sum(isinstance(stage, Affine | Flip) for stage in stages) > 2
 
 
 def _merge(prepared: Sequence[Prepared], moving: Sequence[Any], loops: Sequence[Loops]) -> list[Prepared]:
@@ -343,7 +371,7 @@ class _Back(NamedTuple):
                     found = jnp.zeros((len(stage.slots), *size), both[0].dtype)
                 grads.append([found])
             else:
-                both = tuple(_plain(stage, v, n, batched, True) for v in both)
+                both = tuple(_plain(stage, v, n, batched, True, _several(stages)) for v in both)
         return both, [g for group in reversed(grads) for g in group]
 
     def loop(
