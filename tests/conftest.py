@@ -15,8 +15,7 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Tracing makes millions of small tuples, and Python walks the whole heap of a long session for cycles among them: rarely
-# is enough.
+# Tracing makes millions of small tuples; walking a long session's heap for cycles among them will do rarely.
 gc.set_threshold(200_000, 20, 20)
 
 LONGEST = (
