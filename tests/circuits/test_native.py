@@ -285,7 +285,7 @@ def test_each_engine_counts_the_states_that_it_needs(monkeypatch):
     params, state = jnp.ones(circuit.n_params, jnp.float32), jnp.zeros(16).at[3].set(1)
     monkeypatch.setattr(memory, "_memory", lambda: 7 * 2 * 16 * 4)
     qc.expectation(circuit, params, qc.z(0), engine="native")
-    for options, count in (({"engine": "xla"}, 12), ({"engine": "native", "state": state}, 8)):
+    for options, count in (({"engine": "xla"}, 8), ({"engine": "native", "state": state}, 8)):
         with pytest.raises(ValueError, match=rf"4 qubits needs .* \({count} state vectors\)"):
             qc.expectation(circuit, params, qc.z(0), **options)
 
