@@ -270,7 +270,8 @@ def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> A
     values = words.diagonal(Observable(named).masks(n)[1], density, n)
     # Products with ones at the words' places: picking words would make the gradient scatter.
     onto = [np.array([[name == word for name in named] for word in one.words], density.dtype) for one in several]
-    rows = [jnp.asarray(o.coefficients, density.dtype) @ place for o, place in zip(several, onto, strict=True)]
+    given = [jnp.asarray(one.coefficients, density.dtype) for one in several]
+    rows = [jnp.matmul(mine, place, precision=EXACT) for mine, place in zip(given, onto, strict=True)]
     return jnp.matmul(jnp.stack(rows), values, precision=EXACT)
 
 

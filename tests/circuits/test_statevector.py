@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 
 from qgen import circuits as qc
 from qgen.circuits import memory, states
-from qgen.circuits.engine import native, xla
+from qgen.circuits.engine import batches, native
 from tests.circuits import oracle
 
 ATOL = 5e-6
@@ -113,10 +113,10 @@ def test_pieces_batches_and_gradients_agree_with_pennylane():
 
 
 def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
-    from qgen.circuits.engine import xla
+    from qgen.circuits.engine import batches, xla
 
-    monkeypatch.setattr(xla, "CHUNK_FROM", 1)
-    monkeypatch.setattr(xla, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(batches, "CHUNK_FROM", 1)
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 1)
     xla._batchable_forward.cache_clear()
     xla._batchable_backward.cache_clear()
     circuit, _ = circuit_and_params()
@@ -333,8 +333,8 @@ def test_second_order_in_every_nesting_of_loops_and_wide_gates(engine, inner_mod
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_batch_that_shares_weights_sums_their_derivatives(times, monkeypatch):
     """In chunks of which the last is not full: the gradients of the weights, of the data and of a state all share."""
-    monkeypatch.setattr(xla, "CHUNK_FROM", 0)
-    monkeypatch.setattr(xla, "CHUNK_BYTES", 0)
+    monkeypatch.setattr(batches, "CHUNK_FROM", 0)
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 0)
     n, size = 4, 19
     circuit = qc.repeat(qc.encodings.angle(n, "rx") + qc.ansatz.hardware_efficient(n, 1), times, shared=n)
     circuit += qc.Circuit(n, (qc.gate("rzz", (0, 3), qc.Angle(circuit.n_params)), qc.gate("ccx", (0, 1, 2))))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from qgen.circuits.engine import READY_LIMIT, Prepared, derivatives, mirrors, moves, phases, turns, vary_alike
+from qgen.circuits.engine import READY_LIMIT, Prepared, batches, derivatives, mirrors, moves, phases, turns, vary_alike
 from qgen.circuits.engine.derivatives import Arrays
 from qgen.circuits.program import (
     Affine,
@@ -29,13 +29,6 @@ from qgen.circuits.program import (
     count_arrays,
 )
 from qgen.types import Array
-
-CHUNK_BYTES = 1 << 20
-"""A batch runs in chunks whose states take about this much memory, so that a chunk stays in the second-level cache."""
-
-CHUNK_FROM = 1 << 21
-"""Batches whose states take less than this are run whole: a loop has its price too."""
-
 
 APART_FROM = 12
 """From this many qubits on the way back makes its phases again: XLA would keep those of the way there, all of them."""
@@ -129,12 +122,12 @@ def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
         own = tuple(batched[0])
 
         def chunk(lanes: int, given: tuple[Array, ...], *parts: Array) -> Array:
-            prepared = _prepare(program, _last(given, own), loops, True, own)
+            prepared = _prepare(program, batches.last(given, own), loops, True, own)
             # A shared state is spread over each chunk on its own, not over the whole batch's memory.
-            x = _turned(parts[0]) if parts else jnp.broadcast_to(state.T[:, :, None], (2**n, 2, lanes))
-            return _turned(_forward(program.stages, prepared, loops, x, n, True, own))
+            x = batches.turned(parts[0]) if parts else jnp.broadcast_to(state.T[:, :, None], (2**n, 2, lanes))
+            return batches.turned(_forward(program.stages, prepared, loops, x, n, True, own))
 
-        return _chunked(chunk, size, n, state.dtype, numbers, own, (state,) if batched[1] else ()), True
+        return batches.chunked(chunk, size, n, state.dtype, numbers, own, (state,) if batched[1] else ()), True
 
     return run
 
@@ -160,71 +153,20 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
         summed = tuple(a and not b for a, b in zip(shared, own, strict=False))
 
         def chunk(_lanes: int, given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
-            arrays = _last(given, own)
+            arrays = batches.last(given, own)
             prepared = _prepare(program, arrays, loops, True, own)
-            both = (_turned(psi), _turned(lam))
+            both = (batches.turned(psi), batches.turned(lam))
             (_, lam), grads = _Back(n, True, own, summed).stages(program.stages, prepared, arrays, loops, both)
             grads = tuple(g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
-            return grads, jnp.sum(lam, -1).T if shared[-1] else _turned(lam)
+            return grads, jnp.sum(lam, -1).T if shared[-1] else batches.turned(lam)
 
         psi = psi if batched[1] else jnp.broadcast_to(psi, (size, *psi.shape))
         lam = lam if batched[2] else jnp.broadcast_to(lam, (size, *lam.shape))
         sums = (summed, shared[-1])
-        result = _chunked(chunk, size, n, psi.dtype, numbers, own, (psi, lam), sums)
+        result = batches.chunked(chunk, size, n, psi.dtype, numbers, own, (psi, lam), sums)
         return result, jax.tree.map(lambda total: not total, sums)
 
     return run
-
-
-def _turned(x: Array) -> Array:
-    """[B, 2, N] -> [N, 2, B] and back."""
-    return x.transpose(2, 1, 0)
-
-
-def _last(numbers: Sequence[Array], own: Sequence[bool]) -> tuple[Array, ...]:
-    """The batch axis, first in batched numbers, made last."""
-    return tuple(jnp.moveaxis(a, 0, -1) if flag else a for a, flag in zip(numbers, own, strict=True))
-
-
-def _chunked(
-    run: Any,
-    size: int,
-    n: int,
-    dtype: Any,
-    numbers: Sequence[Array],
-    own: Sequence[bool],
-    states: Sequence[Array],
-    sums: Any = False,
-) -> Any:
-    """Runs a batch in equal chunks of at most about CHUNK_BYTES; the last is filled up with zeros.
-
-    `run` gets the length of its chunk, then its part of the numbers and of the states. `sums` says which results are
-    sums over the batch; without, none is.
-    """
-    each = 2 ** (n + 1) * dtype.itemsize
-    most = max(8, CHUNK_BYTES // each)
-    if size * each <= CHUNK_FROM or size < 2 * most:
-        return run(size, tuple(numbers), *states)
-    count = -(-size // most)
-    chunk = -(-size // count)
-
-    def split(a: Array) -> Array:
-        if count * chunk > size:
-            a = jnp.concatenate([a, jnp.zeros((count * chunk - size, *a.shape[1:]), a.dtype)])
-        return a.reshape(count, chunk, *a.shape[1:])
-
-    def step(_: None, xs: Any) -> Any:
-        given, parts = xs
-        arriving = iter(given)
-        merged = tuple(next(arriving) if flag else a for a, flag in zip(numbers, own, strict=True))
-        return None, run(chunk, merged, *parts)
-
-    def join(y: Array, total: bool) -> Array:
-        return jnp.sum(y, 0) if total else y.reshape(count * chunk, *y.shape[2:])[:size]
-
-    moving = [split(a) for a, flag in zip(numbers, own, strict=True) if flag]
-    _, result = jax.lax.scan(step, None, (moving, [split(x) for x in states]))
-    return jax.tree.map(join, result, sums if sums else jax.tree.map(lambda _: False, result))
 
 
 def _prepare(
@@ -273,7 +215,7 @@ def _forward(
     batched: bool,
     own: Sequence[bool],
 ) -> Array:
-    place = 0
+    place, several = 0, _several(stages)
     for stage in stages:
         count = count_arrays([stage])
         here = slice(place, place + count)
@@ -283,7 +225,7 @@ def _forward(
         elif isinstance(stage, Taker):
             x = _kind(stage).run(stage, prepared[here][0], x, n, batched, own[here][0])
         else:
-            x = _plain(stage, x, n, batched, False, _several(stages))
+            x = _plain(stage, x, n, batched, False, several)
     return x
 
 
@@ -349,7 +291,7 @@ class _Back(NamedTuple):
     ) -> tuple[tuple[Array, ...], list[Array]]:
         """Undoes stages on the state and on its cotangent; collects the derivatives with respect to all numbers."""
         n, batched = self.n, self.batched
-        place = len(prepared)
+        place, several = len(prepared), _several(stages)
         grads: list[list[Array]] = []
         for stage in reversed(stages):
             count = count_arrays([stage])
@@ -371,7 +313,7 @@ class _Back(NamedTuple):
                     found = jnp.zeros((len(stage.slots), *size), both[0].dtype)
                 grads.append([found])
             else:
-                both = tuple(_plain(stage, v, n, batched, True, _several(stages)) for v in both)
+                both = tuple(_plain(stage, v, n, batched, True, several) for v in both)
         return both, [g for group in reversed(grads) for g in group]
 
     def loop(
