@@ -15,13 +15,20 @@ from qgen.circuits.program import Loop, Phases, Program, Stage, Sum
 
 
 @functools.lru_cache(maxsize=256)
-def lower(circuit: Circuit) -> Program:
+def lower(circuit: Circuit, data: frozenset[int] = frozenset()) -> Program:
     """The program of a circuit.
+
+    Args:
+        circuit: the circuit.
+        data: the parameters that a batch has to itself where it shares the others; in loops these are the shared ones.
+
+    Returns:
+        The program.
 
     Raises:
         ValueError: if the circuit measures or resets, or holds a matrix on too many wires.
     """
-    return Program(circuit.n_qubits, _stages(circuit, circuit.n_qubits, frozenset()))
+    return Program(circuit.n_qubits, _stages(circuit, circuit.n_qubits, data))
 
 
 def _stages(circuit: Circuit, n: int, data: frozenset[int]) -> tuple[Stage, ...]:

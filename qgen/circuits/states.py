@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -80,7 +81,8 @@ def check_norm(state: Array, name: str = "state", allow_nan: bool = False) -> No
     """Raises ValueError unless a concrete state has norm 1; NaN may be allowed, where it is to surface in a result."""
     if isinstance(state, Tracer):
         return
-    norm = float(jnp.linalg.norm(state))
+    with jax.ensure_compile_time_eval():  # inside a jit, which may close over a concrete state
+        norm = float(jnp.linalg.norm(state))
     if not (abs(norm - 1) <= NORM_TOLERANCE or (allow_nan and np.isnan(norm))):
         raise ValueError(f"Argument `{name}` must have norm 1, but has norm {norm:.6g}.")
 
@@ -89,12 +91,14 @@ def check_density(name: str, density: Array) -> None:
     """Raises ValueError where a concrete matrix is certainly no density matrix, by what takes no eigenvalues."""
     if isinstance(density, Tracer):
         return
-    trace = complex(jnp.trace(density))
+    with jax.ensure_compile_time_eval():
+        trace = complex(jnp.trace(density))
+        skew = float(jnp.max(jnp.abs(density - density.conj().T)))
+        purity = float(jnp.sum(jnp.abs(density) ** 2))
     if abs(trace - 1) > NORM_TOLERANCE:
         raise ValueError(f"Argument `{name}` must have trace 1, but has trace {trace:.6g}.")
-    if float(jnp.max(jnp.abs(density - density.conj().T))) > NORM_TOLERANCE:
+    if skew > NORM_TOLERANCE:
         raise ValueError(f"Argument `{name}` must be Hermitian, but differs from its adjoint.")
-    purity = float(jnp.sum(jnp.abs(density) ** 2))
     if purity > 1 + 2 * NORM_TOLERANCE:
         raise ValueError(f"Argument `{name}` must have no negative eigenvalue, but has purity {purity:.6g} above 1.")
 

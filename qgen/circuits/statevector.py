@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgen import check
+from qgen.circuits import cutting, symmetry
 from qgen.circuits import program as programs
-from qgen.circuits import symmetry
 from qgen.circuits.circuit import Circuit
 from qgen.circuits.engine import EXACT, moves, native, vary_alike, words, xla
 from qgen.circuits.lowering import lower
 from qgen.circuits.memory import check_memory
-from qgen.circuits.observables import Observable, check_fits
+from qgen.circuits.observables import Observable, Word, check_fits
 from qgen.circuits.program import Affine, Phases, Program, Table
 from qgen.circuits.states import check_norm, marginal
 from qgen.types import Array, Complex, Float
@@ -59,7 +59,7 @@ def apply(
         >>> [round(float(abs(a)), 3) for a in apply(bell)]
         [0.707, 0.0, 0.0, 0.707]
     """
-    return _complex(_evolve(lower(circuit), circuit, params, state, engine, gradient))
+    return _complex(_evolve(lower(circuit), pieces(circuit, params), state, engine, gradient))
 
 
 def probabilities(
@@ -86,7 +86,8 @@ def probabilities(
     Raises:
         ValueError: as `apply`, or if the wires do not fit.
     """
-    return marginal(_density(circuit, params, state, engine, gradient), circuit.n_qubits, wires)
+    program, given = lower(circuit), pieces(circuit, params)
+    return marginal(_density(program, given, state, engine, gradient), circuit.n_qubits, wires)
 
 
 def expectation(
@@ -120,15 +121,19 @@ def expectation(
         check_fits(one, circuit.n_qubits)
     if state is None and (reduced := symmetry.reduce(circuit, several)):
         circuit, several = reduced
-    if _is_native(circuit.n_qubits, engine, gradient):
-        given, x = _inputs(circuit, params, state, native.MOST_STATES)
-        values = native.expectation(lower(circuit), given, x, several)
-        values = _with_unseen(lower(circuit), given, values) if all(o.is_diagonal for o in several) else values
-    elif all(one.is_diagonal for one in several):
-        density = _density(circuit, params, state, engine, gradient)
+    given = pieces(circuit, params)
+    is_diagonal = all(one.is_diagonal for one in several)
+    if state is None and is_diagonal and (found := cutting.cut(circuit)):
+        values = _cut_values(found, given, several, engine, gradient)
+    elif _is_native(circuit.n_qubits, engine, gradient):
+        inputs = _inputs(circuit.n_qubits, given, state, native.MOST_STATES)
+        values = native.expectation(lower(circuit), *inputs, several)
+        values = _with_unseen(lower(circuit), given, values) if is_diagonal else values
+    elif is_diagonal:
+        density = _density(lower(circuit), given, state, engine, gradient)
         values = _diagonal_values(several, density, circuit.n_qubits)
     else:
-        x = _evolve(lower(circuit), circuit, params, state, engine, gradient)
+        x = _evolve(lower(circuit), given, state, engine, gradient)
         values = jnp.stack([jnp.vdot(x, _act(one, x, circuit.n_qubits)) for one in several])
     return values[0] if isinstance(observable, Observable) else values
 
@@ -158,7 +163,7 @@ def variance(
         ValueError: as `expectation`.
     """
     check_fits(observable, circuit.n_qubits)
-    x = _evolve(lower(circuit), circuit, params, state, engine, gradient)
+    x = _evolve(lower(circuit), pieces(circuit, params), state, engine, gradient)
     y = _act(observable, x, circuit.n_qubits)
     return jnp.vdot(y, y) - jnp.vdot(x, y) ** 2
 
@@ -181,14 +186,15 @@ def pieces(circuit: Circuit, params: Any) -> list[Array]:
 
 
 def _evolve(
-    program: Program, circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
+    program: Program, given: Sequence[Array], state: Array | None, engine: str, gradient: str
 ) -> Float[Array, "2 strings"]:
     """Checks what was given and runs the program: real and imaginary parts."""
-    if _is_native(circuit.n_qubits, engine, gradient):
-        return native.evolve(program, *_inputs(circuit, params, state, native.MOST_STATES))
-    given, x = _inputs(circuit, params, state, xla.MOST_STATES)
+    n = program.n_qubits
+    if _is_native(n, engine, gradient):
+        return native.evolve(program, *_inputs(n, given, state, native.MOST_STATES))
+    given, x = _inputs(n, given, state, xla.MOST_STATES)
     if x is None:
-        program, x = xla.begin(program, given[0].dtype if given else jnp.result_type(float))
+        program, x = xla.begin(program, _dtype(given))
     numbers, loops = programs.numbers(program, given)
     numbers = [a.astype(x.dtype) for a in numbers]
     *numbers, x = vary_alike([*numbers, x])
@@ -202,22 +208,27 @@ def _is_native(n_qubits: int, engine: str, gradient: str) -> bool:
     return gradient != "autodiff" and native.takes(n_qubits, engine)
 
 
-def _inputs(circuit: Circuit, params: Any, state: Array | None, states: int) -> tuple[list[Array], Array | None]:
+def _inputs(
+    n_qubits: int, given: Sequence[Array], state: Array | None, states: int
+) -> tuple[list[Array], Array | None]:
     """Checks what was given: the parameters' pieces and the state as real [2, 2**n], in one precision.
 
     A state that is given counts twice, with its derivative, beside the `states` that an engine needs.
     """
-    given = pieces(circuit, params)
-    dtype = jnp.result_type(*given) if given else jnp.result_type(float)
+    dtype = _dtype(given)
     x = None
     if state is not None:
         state = jnp.asarray(state)
-        check.shape("state", state, (2**circuit.n_qubits,))
+        check.shape("state", state, (2**n_qubits,))
         check_norm(state)
         dtype = jnp.promote_types(dtype, jnp.finfo(state.dtype).dtype if _is_inexact(state) else dtype)
         x = jnp.stack([jnp.real(state), jnp.imag(state)]).astype(dtype)
-    check_memory(circuit.n_qubits, states + 2 * (state is not None), jnp.dtype(dtype).itemsize)
+    check_memory(n_qubits, states + 2 * (state is not None), jnp.dtype(dtype).itemsize)
     return [piece.astype(dtype) for piece in given], x
+
+
+def _dtype(given: Sequence[Array]) -> Any:
+    return jnp.result_type(*given) if given else jnp.result_type(float)
 
 
 def _is_inexact(array: Array) -> bool:
@@ -229,18 +240,18 @@ def _complex(x: Float[Array, "2 strings"]) -> Complex[Array, " strings"]:
 
 
 def _density(
-    circuit: Circuit, params: Any, state: Array | None, engine: str, gradient: str
+    program: Program, given: Sequence[Array], state: Array | None, engine: str, gradient: str
 ) -> Float[Array, " strings"]:
     """Probabilities of all bit strings; a last permutation moves them rather than the amplitudes."""
-    program = programs.trim(lower(circuit))
-    n = circuit.n_qubits
-    last = program.stages[-1] if program.stages else None
+    n = program.n_qubits
+    seen = programs.trim(program)
+    last = seen.stages[-1] if seen.stages else None
     if isinstance(last, Affine):
-        program = programs.trim(Program(n, program.stages[:-1]))
-    x = _evolve(program, circuit, params, state, engine, gradient)
+        seen = programs.trim(Program(n, seen.stages[:-1]))
+    x = _evolve(seen, given, state, engine, gradient)
     density = x[0] ** 2 + x[1] ** 2
     density = moves.permute(last, density[None], n, False)[0] if isinstance(last, Affine) else density
-    return _with_unseen(lower(circuit), pieces(circuit, params), density)
+    return _with_unseen(program, given, density)
 
 
 def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Array:
@@ -256,8 +267,13 @@ def _with_unseen(program: Program, given: Sequence[Array], values: Array) -> Arr
     if not unseen:
         return values
     numbers, _ = programs.numbers(Program(program.n_qubits, tuple(unseen)), given)
-    total = jnp.stack([jnp.sum(array) for array in numbers]).sum()
-    return values + 0 * jax.lax.stop_gradient(total).astype(values.dtype)
+    return _with_nan(values, numbers)
+
+
+def _with_nan(values: Array, arrays: Sequence[Array]) -> Array:
+    """The values, but NaN where an entry of the arrays is; for derivatives that adds nothing."""
+    total = sum((jnp.sum(array).astype(values.dtype) for array in arrays), jnp.zeros((), values.dtype))
+    return values + 0 * jax.lax.stop_gradient(total)
 
 
 def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> Array:
@@ -266,13 +282,53 @@ def _diagonal_values(several: Sequence[Observable], density: Array, n: int) -> A
     if known and 2**n * len(several) <= TABLE_LIMIT:
         table = np.stack([one.table(n) for one in several])
         return jnp.matmul(jnp.asarray(table, density.dtype), density, precision=EXACT)
-    named = list(dict.fromkeys(word for one in several for word in one.words))
-    values = words.diagonal(Observable(named).masks(n)[1], density, n)
+    names, weights = _named(several, density.dtype)
+    return jnp.matmul(weights, words.diagonal(Observable(names).masks(n)[1], density, n), precision=EXACT)
+
+
+def _named(several: Sequence[Observable], dtype: Any) -> tuple[list[Word], Any]:
+    """The words of all observables, and each observable's coefficients of them: [k, words]."""
+    names = list(dict.fromkeys(word for one in several for word in one.words))
     # Products with ones at the words' places: picking words would make the gradient scatter.
-    onto = [np.array([[name == word for name in named] for word in one.words], density.dtype) for one in several]
-    given = [jnp.asarray(one.coefficients, density.dtype) for one in several]
-    rows = [jnp.matmul(mine, place, precision=EXACT) for mine, place in zip(given, onto, strict=True)]
-    return jnp.matmul(jnp.stack(rows), values, precision=EXACT)
+    places = [np.array([[name == word for name in names] for word in one.words], dtype) for one in several]
+    if all(isinstance(one.coefficients, np.ndarray) for one in several):
+        return names, np.stack([one.coefficients @ place for one, place in zip(several, places, strict=True)])
+    given = [jnp.asarray(one.coefficients, dtype) for one in several]
+    return names, jnp.stack(
+        [jnp.matmul(mine, place, precision=EXACT) for mine, place in zip(given, places, strict=True)]
+    )
+
+
+def _cut_values(
+    cut: cutting.Cut, given: Sequence[Array], several: Sequence[Observable], engine: str, gradient: str
+) -> Array:
+    """Expectation values of diagonal observables from both sides of a cut circuit: [k].
+
+    The sum over the bonds is tr(A B^T) of both sides' reduced matrices: over all Pauli words P of the bonds,
+    2**-bonds <P>_A <P^T>_B, times 2**bonds for the bonds that begin in |0> + |1>. P^T is -P where the Y are odd.
+    """
+    names, weights = _named(several, _dtype(given))
+    *masks, signs = cut.split(names)
+    if len(given) > 1 and _is_native(cut.left.n_qubits, engine, gradient):
+        given = [jnp.concatenate(given)]  # its derivatives on both sides are added up once
+    left, right = (
+        _on_bonds(lower(circuit, cut.data), given, cut.bonds, mine, engine, gradient)
+        for circuit, mine in zip((cut.left, cut.right), masks, strict=True)
+    )
+    turns = [(-1.0) ** (flip & sign).bit_count() for flip, sign in zip(*words.letters(cut.bonds), strict=True)]
+    weights = (weights[:, :, None] * np.outer(signs, turns)[None]).reshape(len(several), -1)
+    values = jnp.matmul(jnp.asarray(weights, left.dtype), left * right, precision=EXACT)
+    return _with_nan(values, given)  # of the parameters that both sides leave out, too
+
+
+def _on_bonds(
+    program: Program, given: Sequence[Array], bonds: int, signs: Sequence[int], engine: str, gradient: str
+) -> Float[Array, " words"]:
+    """The values of words on one side, as `words.on_bonds`."""
+    n = program.n_qubits
+    if _is_native(n, engine, gradient):
+        return native.on_bonds(program, _inputs(n, given, None, native.MOST_STATES)[0], bonds, signs)
+    return words.on_bonds(bonds, signs, _evolve(program, given, None, engine, gradient))
 
 
 def _act(observable: Observable, x: Float[Array, "2 strings"], n: int) -> Float[Array, "2 strings"]:

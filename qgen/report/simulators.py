@@ -67,7 +67,7 @@ def memory(measured: Measured) -> list[list[str]]:
         return f"{grown(row):.0f}, {max(row['compile'], 0):.2f}"
 
     head = "workload; native, MiB, s; xla, MiB, s; fastest other, MiB, s; least memory, MiB; shortest compile, s"
-    table = [head.split("; ")]
+    table: list[list[str]] = [[*head.split("; ")]]
     for spec, peers in measured.items():
         others = [row for name, row in peers.items() if name in SIMULATORS]
         fast = min(others, key=lambda row: row["med"])

@@ -435,3 +435,21 @@ def test_bad_input(make, message):
     circuit, params = circuit_and_params()
     with pytest.raises(ValueError, match=message):
         make(circuit, params)
+
+
+@pytest.mark.parametrize("engine", ["xla", "auto"])
+def test_a_state_that_a_jitted_function_closes_over_is_checked_as_any_other(engine):
+    plus, twice = jnp.full(4, 0.5, jnp.complex64), jnp.ones(4, jnp.complex64)
+    circuit = qc.Circuit(2, (qc.gate("rz", 0, qc.Angle(0)),))
+
+    def value(state):
+        return lambda p: qc.expectation(circuit, p[None], qc.pauli("X", 0), state, engine)
+
+    np.testing.assert_allclose(jax.jit(value(plus))(0.3), np.cos(0.3), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(jax.grad(value(plus))(0.3), -np.sin(0.3), rtol=0, atol=1e-6)
+    for run in (jax.jit, jax.grad):
+        with pytest.raises(ValueError, match="`state` must have norm 1, but has norm 2"):
+            run(value(twice))(0.3)
+    assert float(jax.jit(lambda _: qc.fidelity(plus, plus))(0)) == pytest.approx(1)
+    matrix = jnp.eye(4, dtype=jnp.complex64) / 4
+    np.testing.assert_allclose(jax.jit(lambda _: qc.entropy(matrix))(0), 2 * np.log(2), rtol=1e-6)

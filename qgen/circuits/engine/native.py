@@ -172,6 +172,16 @@ def expectation(
     return derivatives.evaluate(_Values(kernel, program, *masks), tuple(inputs))[0]
 
 
+def on_bonds(program: Program, pieces: Sequence[Array], bonds: int, signs: Sequence[int]) -> Array:
+    """Values of words after the program from |0...0>: as `words.on_bonds`; other arguments as in `evolve`."""
+    inputs = vary_alike(_operands(pieces, None))
+    flips, own = words.letters(bonds)
+    rest = program.n_qubits - bonds
+    masks = tuple(f << rest for f in flips) * len(signs), tuple(s << rest | sign for sign in signs for s in own)
+    kernel = encode(program, inputs[0].shape[0], *masks, _chosen())
+    return derivatives.evaluate(_OnBonds(kernel, program, bonds, tuple(signs)), tuple(inputs))[0]
+
+
 def _chosen() -> str:
     """The instruction set to use."""
     name = instruction_set()
@@ -287,6 +297,37 @@ class _Values:
             return (jnp.matmul(coefficients, values, precision=EXACT),)
         acted = [words.act(self.flips, self.signs, row, x, n) for row in coefficients]
         return (jnp.stack([jnp.vdot(x, y) for y in acted]),)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnBonds:
+    """Parameters and a state to the values of words: one observable, whose coefficients are the words' cotangents."""
+
+    kernel: Kernel
+    program: Program
+    bonds: int
+    signs: tuple[int, ...]
+    sums: ClassVar[bool] = False
+
+    def _values(self, mode: int, shapes: Sequence[tuple[int, ...]], params: Array, start: Array) -> list[Array]:
+        k = 4**self.bonds * len(self.signs)
+        return _call(self.kernel, mode, [(1,), (k,), *shapes], params, start, jnp.zeros((1, k), params.dtype))[1:]
+
+    def value(self, params: Array, start: Array) -> Arrays:
+        return tuple(self._values(_VALUES, [], params, start))
+
+    def forward(self, params: Array, start: Array) -> tuple[Arrays, Arrays]:
+        values, state = self._values(_VALUES_STATE, [(2, 2**self.kernel.n_qubits)], params, start)
+        return (values,), (state,)
+
+    def backward(self, inputs: Arrays, results: Arrays, kept: Arrays, cotangents: Arrays, shared: Any) -> Arrays:
+        params, start = inputs
+        one = jnp.ones(1, params.dtype)
+        weights = cotangents[0][None, :]
+        return tuple(_call(self.kernel, _VALUES_BACK, [params.shape, start.shape], params, kept[0], weights, one))
+
+    def plain(self, params: Array, start: Array) -> Arrays:
+        return (words.on_bonds(self.bonds, self.signs, _plain_state(self.program, params, start)),)
 
 
 def _plain_state(program: Program, params: Array, start: Array) -> Array:

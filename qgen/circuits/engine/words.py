@@ -1,5 +1,7 @@
 """Expectation values of Pauli words, given as bit masks, from a state's real and imaginary parts."""
 
+import functools
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -49,3 +51,48 @@ def act(
             term = moved * scale.reshape(1, -1)
             total = total + (jnp.stack([-term[1], term[0]]) if odd else term)
     return total
+
+
+def letters(bonds: int) -> tuple[list[int], list[int]]:
+    """All Pauli words of so many qubits, in the order of the letters IXYZ: the bits that they flip, and read."""
+    pairs = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    words = list(itertools.product(pairs, repeat=bonds))
+    flips, signs = ([sum(pair[k] << (bonds - 1 - q) for q, pair in enumerate(word)) for word in words] for k in (0, 1))
+    return flips, signs
+
+
+def on_bonds(bonds: int, signs: Sequence[int], x: Float[Array, "2 strings"]) -> Float[Array, " words"]:
+    """Values of words: for each mask of Z that are read, all Pauli words (`letters`) on the first qubits.
+
+    Args:
+        bonds: how many first qubits.
+        signs: the masks, over the other qubits.
+        x: the state.
+
+    Returns:
+        [masks * 4**bonds].
+    """
+    size, rest = 2**bonds, x.shape[1] >> bonds
+    (re, im), (re_k, im_k) = x.reshape(2, size, 1, rest), x.reshape(2, 1, size, rest)
+    # conj(psi_j) psi_k for the bonds' values j and k: the real part where j <= k, else the imaginary part
+    pairs = jnp.where(np.tri(size, dtype=bool).T[:, :, None], re * re_k + im * im_k, re * im_k - im * re_k)
+    table = jnp.asarray(parities(signs, rest.bit_length() - 1), x.dtype)
+    reduced = jnp.matmul(pairs.reshape(size * size, rest), table, precision=EXACT)
+    return jnp.matmul(reduced.T, jnp.asarray(_from_pairs(bonds), x.dtype), precision=EXACT).reshape(-1)
+
+
+@functools.lru_cache(maxsize=16)
+def _from_pairs(bonds: int) -> np.ndarray:
+    """How the pairs of `on_bonds` add up to Pauli words: [pairs, words]."""
+    k = np.arange(2**bonds)
+    onto = np.zeros((2**bonds, 2**bonds, 4**bonds))
+    for word, (flip, sign) in enumerate(zip(*letters(bonds), strict=True)):
+        ys, j = (flip & sign).bit_count(), k ^ flip
+        # <j|P|k> is i^ys (-1)^(k & sign)
+        value = (-1.0) ** ((ys + 1) // 2) * parities([sign], bonds)[:, 0]
+        low, high = np.minimum(j, k), np.maximum(j, k)
+        if ys % 2:
+            np.add.at(onto, (high, low, word), np.where(j > k, value, -value))
+        else:
+            np.add.at(onto, (low, high, word), value)
+    return onto.reshape(-1, 4**bonds)
