@@ -90,7 +90,7 @@ def test_a_gate_across_acts_from_copies(name):
     check_against_pennylane(circuit, z_words(rng, N, 4), "auto", rng)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_circuits(seed, each_engine):
     """Two gates across that share no copy, and gates at the end that move the words."""
     rng = np.random.default_rng(seed)
@@ -179,7 +179,7 @@ def test_small_deep_and_measured_circuits_run_whole():
 
 def test_other_observables_and_given_states_see_the_whole():
     rng = np.random.default_rng(3)
-    circuit = qc.Circuit(N, (*both_sides(rng, N, 4), ACROSS["cx"], *both_sides(rng, N, 2)))
+    circuit = qc.Circuit(N, (*both_sides(rng, N, 2), ACROSS["cx"], *both_sides(rng, N, 2)))
     assert cutting.cut(circuit) is not None
     params = rng.uniform(-2, 2, circuit.n_params)
     mixed = Observable(["XIIIIIIIIZ", "ZZIIIIIIYY"], [0.4, -0.7])
@@ -187,10 +187,11 @@ def test_other_observables_and_given_states_see_the_whole():
     psi = oracle.pennylane_state(circuit, params, given)
     diagonal = z_words(rng, N, 2)
     for engine in ("xla", "auto"):
-        found = qc.expectation(circuit, params, [diagonal, mixed], engine=engine)
+        found = jax.jit(lambda p, e=engine: qc.expectation(circuit, p, [diagonal, mixed], engine=e))(params)
         expected = [oracle.value(circuit, params, one) for one in (diagonal, mixed)]
         np.testing.assert_allclose(found, expected, rtol=0, atol=2 * ATOL["float32"])
-        found = qc.expectation(circuit, params, diagonal, state=jnp.asarray(given), engine=engine)
+        state = jnp.asarray(given)
+        found = jax.jit(lambda p, s=state, e=engine: qc.expectation(circuit, p, diagonal, s, e))(params)
         expected = np.real(psi.conj() @ oracle.dense(diagonal, N) @ psi)
         np.testing.assert_allclose(found, expected, rtol=0, atol=2 * ATOL["float32"])
 
@@ -234,13 +235,13 @@ def test_second_derivatives_and_forward_mode():
         np.testing.assert_allclose(curved, oracle.slope(gradient, p, v), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("entry", [0, N, 3 * N, 5 * N - 1])
-def test_nan_surfaces(entry, each_engine):
+def test_nan_surfaces(each_engine):
     """Also where the last phases, which no engine runs, take it."""
     circuit = qc.repeat(ring(N), 2, shared=N)
-    params = np.zeros(circuit.n_params)
-    params[entry] = np.nan
-    assert np.isnan(qc.expectation(circuit, params, qc.observables.z_sum(N), engine=each_engine))
+    run = jax.jit(lambda p: qc.expectation(circuit, p, qc.observables.z_sum(N), engine=each_engine))
+    assert np.isfinite(run(jnp.zeros(circuit.n_params)))
+    for entry in (0, N, 3 * N, 5 * N - 1):
+        assert np.isnan(run(jnp.zeros(circuit.n_params).at[entry].set(np.nan)))
 
 
 def test_registers_beyond_the_memory_run_where_their_halves_fit():

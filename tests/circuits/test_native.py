@@ -216,7 +216,7 @@ def test_angles_of_any_size(size, forced):
     np.testing.assert_allclose(found, np.cos(np.asarray(rows, float)), rtol=0, atol=ATOL["float32"])
 
 
-@pytest.mark.parametrize("n", [18, 19])
+@pytest.mark.parametrize("n", [17, 18, 19])
 def test_threads_inside_one_state(n):
     """A product state and its gradient in closed form; a given state is not cut, and the CNOTs cancel."""
     rng = np.random.default_rng(n)

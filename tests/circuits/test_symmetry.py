@@ -156,8 +156,7 @@ def test_a_given_state_and_the_state_itself_are_whole():
         np.testing.assert_allclose(state, oracle.pennylane_state(circuit, params), rtol=0, atol=ATOL["float32"])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n, size", [(4, 21), (7, 9)])
+@pytest.mark.parametrize("n, size, dtype", [(4, 21, "float32"), (7, 9, "float64")])
 def test_a_batch_is_its_elements(n, size, dtype, each_engine):
     """Own parameters in every example, shared ones, and nested axes."""
     rng = np.random.default_rng(n)

@@ -20,6 +20,7 @@
 namespace qgen {
 
 constexpr int kThreadedQubits = 18;              // from here on threads work inside one state
+constexpr int kThreadedAlone = 17;               // the same for a state that has no batch to share out
 constexpr size_t kLanesBytes = size_t(3) << 20;  // scratch up to which a vector holds one amplitude of many states
 constexpr size_t kKeepBytes = size_t(16) << 20;  // scratch memory that a thread keeps between calls
 constexpr size_t kCheckedBytes = size_t(256) << 20;  // memory from which on the machine is asked whether it has it
@@ -329,8 +330,8 @@ inline void run(Plans<T>& plans, const int64_t* code, size_t n_code, const doubl
   auto plan = plans.find(code, n_code, reals, n_reals, 0);
   const int low = choose_low<T>(plan->program, call, needs);
   if (low > 0) plan = plans.find(code, n_code, reals, n_reals, low);
-  const bool inside = plan->program.n >= kThreadedQubits;
   const size_t each = low > 0 ? 1 : static_cast<size_t>(Simd<T>::width), blocks = (call.batch + each - 1) / each;
+  const bool inside = plan->program.n >= (blocks == 1 ? kThreadedAlone : kThreadedQubits);
   if (inside || blocks == 1) {
     for (size_t b = 0; b < blocks; ++b) {
       run_block<T>(*plan, call, needs, b * each, std::min(each, call.batch - b * each), inside ? team : alone);
