@@ -20,10 +20,10 @@ from qgen.circuits.observables import Word
 from qgen.circuits.operation import Op, gate
 
 LEAST_QUBITS = 10
-"""With fewer qubits a state is small, and one program compiles faster than two."""
+"""With fewer qubits a state is small, and one program is as fast as two."""
 
-LEAST_GAIN = 4
-"""A circuit is cut if both registers together are smaller by this factor."""
+LEAST_GAIN = 8
+"""A circuit is cut if both sides hold fewer amplitudes by this factor: two programs take longer to compile than one."""
 
 MOST_OPS = 64
 """Circuits of more operations per qubit are not searched: they have no cut with few bonds, or are not worth it."""
