@@ -117,7 +117,8 @@ def limit_s(workload: Workload, flops: float, copy: float) -> float:
     """The roofline of a workload on this machine: arithmetic at peak or one pass over the states per layer, the slower.
 
     Forward and adjoint of a layer take 22 n + 30 flops per amplitude: n real rotations on state, adjoint and gradient,
-    and the phases; states that fit the cache cost no traffic.
+    and the phases; states that fit the cache cost no traffic. It counts the whole state vector: circuits that run on
+    fewer qubits (`qgen.circuits.symmetry`, `cutting`) may lie below it.
     """
     c = workload.sizes
     n = c["n"]

@@ -269,12 +269,8 @@ inline void run_block(const Plan<T>& plan, const Call<T>& call, Needs needs, siz
   if (call.mode == Mode::kStateBack || call.mode == Mode::kValuesBack) {
     transfer.load_state(call.psi_in, run.psi());
   } else {
-    if (call.start.length) {
-      transfer.load_state(call.start, run.psi());
-    } else {
-      run.start_at_zero();
-    }
-    run.forward();
+    if (call.start.length) transfer.load_state(call.start, run.psi());
+    run.forward(!call.start.length);
   }
   if (call.psi_out.length) transfer.store_state(run.psi(), call.psi_out);
   const size_t n_words = p.words.size();

@@ -1,6 +1,7 @@
 // Runs a program on one state, or on as many states as a vector has lanes: forwards, its values, and backwards.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "mirrors.h"
@@ -91,26 +92,18 @@ class Run {
   V* psi() { return psi_; }
   V* lam() { return lam_; }
 
-  void start_at_zero() {
-    for (size_t k = 0; k < 2 * sizes_.plane; ++k) psi_[k] = V{};
-    if (p_.low > 0) {
-      psi_[0][0] = 1;
-    } else {
-      psi_[0] = splat<T>(1);
-    }
-  }
-
-  void forward() {
+  void forward(bool from_zero) {
     depth_ = 0;
+    at_zero_ = from_zero;
     forward(0, p_.ops.size());
+    if (at_zero_) product(nullptr, 0);
   }
 
   // From psi and lam after the program to the gradient, and if wanted to lam before the program.
   void backward(bool to_start) {
     for (size_t k = 0; k < sizes_.params; ++k) grads[k] = V{};
     depth_ = 0;
-    to_start_ = to_start;
-    backward(0, p_.ops.size());
+    backward(0, p_.ops.size(), !to_start);
   }
 
   // The words' expectation values in psi.
@@ -238,7 +231,8 @@ class Run {
     }
   }
 
-  void backward(size_t begin, size_t end) {
+  // With `first` the stages begin the program, and nothing asks for lam before it.
+  void backward(size_t begin, size_t end, bool first) {
     std::vector<size_t> order;
     for (size_t at = begin; at < end; at = p_.ops[at].kind == Kind::kLoop ? p_.ops[at].end : at + 1) {
       order.push_back(at);
@@ -246,22 +240,50 @@ class Run {
     for (size_t k = order.size(); k-- > 0;) {
       const Op& op = p_.ops[order[k]];
       if (op.kind != Kind::kLoop) {
-        undo(op, !to_start_ && order[k] == 0);
+        undo(op, first && k == 0);
         continue;
       }
       for (int64_t turn = op.times; turn-- > 0;) {
         frames_[depth_++] = {&op, turn};
-        backward(order[k] + 1, op.end);
+        backward(order[k] + 1, op.end, first && k == 0 && turn == 0);
         --depth_;
       }
     }
   }
 
+  // |0...0> after rotations of some qubits.
+  void product(const Matrix2<T>* m, int count) {
+    at_zero_ = false;
+    V* x = psi_;
+    int k = 0;
+    x[0] = splat<T>(1);
+    for (int bit = 0; bit < p_.n; ++bit) {
+      const bool turned = k < count && m[k].bit == bit;
+      const V zero = turned ? m[k].a : splat<T>(1), one = turned ? m[k].c : V{};
+      k += turned;
+      if (bit < p_.low) {
+        for (int l = 0; l < Simd<T>::width; ++l) x[0][l] *= l >> bit & 1 ? one[l] : zero[l];
+        continue;
+      }
+      const size_t half = size_t(1) << (bit - p_.low);
+      for (size_t j = 0; j < half; ++j) {
+        x[j + half] = x[j] * one;
+        x[j] *= zero;
+      }
+    }
+    for (size_t j = sizes_.plane; j < 2 * sizes_.plane; ++j) x[j] = V{};
+  }
+
   void apply(const Op& op) {
+    if (at_zero_ && op.kind != Kind::kTurns) product(nullptr, 0);
     switch (op.kind) {
       case Kind::kTurns: {
         Matrix2<T> m[32];
         matrices(op, false, m);
+        if (at_zero_) {
+          product(m, static_cast<int>(op.turns.size()));
+          break;
+        }
         for (int part = 0; part < 2; ++part) {
           turn<T>(psi_ + part * sizes_.plane, bits_, p_.low, m, static_cast<int>(op.turns.size()), team_);
         }
@@ -284,6 +306,8 @@ class Run {
         Matrix2<T> m[32];
         V sums[32];
         const int count = static_cast<int>(op.turns.size());
+        auto is_free = [&](const auto& turn) { return p_.slots[turn.slot].is_free(); };
+        if (last && std::none_of(op.turns.begin(), op.turns.end(), is_free)) break;
         matrices(op, true, m);
         for (int k = 0; k < count; ++k) sums[k] = V{};
         for (int part = 0; part < 2; ++part) {
@@ -291,7 +315,7 @@ class Run {
           turn_both<T>(psi_ + at, lam_ + at, bits_, p_.low, m, count, !last, sums, team_);
         }
         for (int k = 0; k < count; ++k) {
-          if (p_.slots[op.turns[k].slot].is_free()) add_gradient(op.turns[k].slot, reduced(sums[k]) * T(0.5));
+          if (is_free(op.turns[k])) add_gradient(op.turns[k].slot, reduced(sums[k]) * T(0.5));
         }
         break;
       }
@@ -446,7 +470,7 @@ class Run {
   Factor<T> high_, low_;
   Frame frames_[kMaxDepth + 1];
   int depth_ = 0;
-  bool to_start_ = true;
+  bool at_zero_ = false;  // psi is |0...0> and not yet written
 };
 
 }  // namespace qgen
