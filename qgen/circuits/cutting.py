@@ -78,8 +78,7 @@ def cut(circuit: Circuit) -> Cut | None:
     best, least = None, 2**n // LEAST_GAIN
     for at in range(1, n):
         found = _split(ops, n, at)
-        size = 0 if found is None else 2 ** (at + found.bonds) + 2 ** (n - at + found.bonds)
-        if found and size <= least and max(at, n - at) + 2 * found.bonds <= n:
+        if found and (size := 2**found.left.n_qubits + 2**found.right.n_qubits) <= least:
             best, least = found._replace(after=after, data=data), size - 1
     return best
 
@@ -100,25 +99,26 @@ def _parts(circuit: Circuit) -> Iterator[Op]:
             yield op
 
 
-def _end(ops: Sequence[Op]) -> tuple[list[Op], tuple[Op, ...]]:
-    """The operations that words of Z at the end see, without those that only move words, and the latter."""
-    rest: list[Op] = []
+def _end(ops: Sequence[Op]) -> tuple[list[tuple[Op, dict[int, bool]]], tuple[Op, ...]]:
+    """What words of Z at the end see, each with `_kept`, and the operations after it that only move words."""
+    rest: list[tuple[Op, dict[int, bool]]] = []
     after: list[Op] = []
     used: set[int] = set()  # the wires of what follows and stays
     for op in reversed(ops):
+        kept = _kept(op)
         if used.isdisjoint(op.support):
-            if all(_kept(op)):
+            if all(kept.values()):
                 continue
             if op.name in ("x", "cx", "swap") and not op.controls:
                 after.append(op)
                 continue
-        rest.append(op)
+        rest.append((op, kept))
         used.update(op.support)
     return rest[::-1], tuple(after[::-1])
 
 
-def _kept(op: Op) -> tuple[bool, ...]:
-    """For each wire of the operation, controls first, whether it keeps the wire's bit."""
+def _kept(op: Op) -> dict[int, bool]:
+    """For each control and wire of the operation whether it keeps the bit."""
     if op.name == "pauli_rot":
         wires = [letter in "IZ" for letter in op.word]
     elif op.name == "diagonal":
@@ -130,10 +130,10 @@ def _kept(op: Op) -> tuple[bool, ...]:
         places = np.nonzero(matrix)
         changed = int(np.bitwise_or.reduce(places[0] ^ places[1], initial=0))
         wires = [not changed >> (len(op.wires) - 1 - k) & 1 for k in range(len(op.wires))]
-    return (*[True] * len(op.controls), *wires)
+    return dict(zip(op.support, [True] * len(op.controls) + wires, strict=True))
 
 
-def _split(ops: Sequence[Op], n: int, at: int) -> Cut | None:
+def _split(ops: Sequence[tuple[Op, dict[int, bool]]], n: int, at: int) -> Cut | None:
     """Both sides of a cut before qubit `at`; None if a gate across keeps no side's bits, or there are too many bonds.
 
     A bond serves until its wire's bit changes.
@@ -141,8 +141,7 @@ def _split(ops: Sequence[Op], n: int, at: int) -> Cut | None:
     sides: tuple[list[Op], list[Op]] = ([], [])
     targets: list[int] = []  # for each bond, numbered n, n + 1, ..., the side that acts from it
     holds: dict[int, int] = {}
-    for op in ops:
-        kept = dict(zip(op.support, _kept(op), strict=True))
+    for op, kept in ops:
         own = [wire for wire in kept if wire < at], [wire for wire in kept if wire >= at]
         side = 0 if not own[1] else 1
         if own[0] and own[1]:
@@ -158,8 +157,9 @@ def _split(ops: Sequence[Op], n: int, at: int) -> Cut | None:
                 sides[source].append(gate("cx", (wire, holds[wire])))
             if max(at, n - at) + 2 * len(targets) > n:
                 return None
-            op = _moved(op, {wire: holds[wire] for wire in own[source]})
-        sides[side].append(op)
+            sides[side].append(_moved(op, {wire: holds[wire] for wire in own[source]}))
+        else:
+            sides[side].append(op)
         for wire, stays in kept.items():
             if not stays:
                 holds.pop(wire, None)

@@ -292,7 +292,8 @@ def _named(several: Sequence[Observable], dtype: Any) -> tuple[list[Word], Any]:
     # Products with ones at the words' places: picking words would make the gradient scatter.
     places = [np.array([[name == word for name in names] for word in one.words], dtype) for one in several]
     if all(isinstance(one.coefficients, np.ndarray) for one in several):
-        return names, np.stack([one.coefficients @ place for one, place in zip(several, places, strict=True)])
+        rows = [one.coefficients @ place for one, place in zip(several, places, strict=True)]
+        return names, np.stack(rows).astype(dtype)
     given = [jnp.asarray(one.coefficients, dtype) for one in several]
     return names, jnp.stack(
         [jnp.matmul(mine, place, precision=EXACT) for mine, place in zip(given, places, strict=True)]

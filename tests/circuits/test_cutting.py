@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qgen import circuits as qc
-from qgen.circuits import cutting
+from qgen.circuits import cutting, statevector
 from qgen.circuits.observables import Observable
 from tests.circuits import oracle
 from tests.circuits.test_mirrors import BATCH_ATOL, some_angle
@@ -144,6 +144,17 @@ def test_layers_of_a_ring(each_engine):
     check_against_pennylane(circuit, qc.observables.z_sum(N, 1 / N), each_engine, rng)
     assert cutting.cut(qc.repeat(ring(N), 3, shared=N)) is None  # four bonds of the two that pay
     assert cutting.cut(qc.repeat(ring(16), 3, shared=16)).bonds == 4
+
+
+@pytest.mark.parametrize("n", [4, N])
+def test_single_precision_stays_single_where_double_is_allowed(n, each_engine, monkeypatch):
+    """Whole and cut, and without the table of a small register."""
+    monkeypatch.setattr(statevector, "TABLE_LIMIT", 0)
+    circuit = qc.repeat(ring(n), 2, shared=n)
+    with jax.enable_x64(True):
+        p = jax.ShapeDtypeStruct((circuit.n_params,), jnp.float32)
+        found = jax.eval_shape(lambda p: qc.expectation(circuit, p, qc.observables.z_sum(n), engine=each_engine), p)
+    assert found.dtype == jnp.float32
 
 
 def test_a_circuit_without_parameters(each_engine):
