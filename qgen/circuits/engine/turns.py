@@ -77,8 +77,10 @@ def entries(stage: Turns, turns: int, n: int, batched: bool, own: bool) -> int:
     return 0 if own else turns * sum(4**window.size for window in windows(stage.qubits, n))
 
 
-def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: bool) -> Prepared:
+def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: bool, inverse: bool) -> Prepared:
     """Block matrices as of `_blocks`; unless `ready`, the rotations [..loops.., slots, 2, 2] to build them from later.
+
+    For the inverse they are transposed here: products with a transposed operand take twice as long.
 
     Where every example has its own angles: cosines and sines [..loops.., slots, 2, B].
     """
@@ -95,6 +97,7 @@ def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: boo
         half = np.array([slot.const for slot in stage.slots], t.dtype) / 2
         c, s = np.cos(half), np.sin(half)
         small = np.stack([np.stack([c, -s * signs], -1), np.stack([s, c * signs], -1)], -2)
+    small = small.swapaxes(-1, -2) if inverse else small
     return Prepared(_blocks(stage, n, batched, small) if ready else small)
 
 
@@ -126,22 +129,21 @@ def _view(x: Array, window: Window, batched: bool) -> tuple[int, int, int]:
     return before, 2**window.size, x.size // before // 2**window.size
 
 
-def _multiply(x: Array, block: Array, window: Window, batched: bool, inverse: bool) -> Array:
-    """One block, or its transpose, on its window: batched matrix products in place, without moving the axes."""
+def _multiply(x: Array, block: Array, window: Window, batched: bool) -> Array:
+    """One block on its window: batched matrix products in place, without moving the axes."""
     before, size, after = _view(x, window, batched)
-    side = 0 if inverse else 1
     if isinstance(block, np.ndarray):
         # As many copies as are needed, which then need no code, where they are few. The barrier keeps XLA from running
         # a fixed layer on a fixed state at compile time, which takes seconds.
         copies = before if 1 < before <= COPIES and after > 1 else 1
         block = jax.lax.optimization_barrier(jnp.asarray(np.tile(block, (copies, 1, 1)) if copies > 1 else block))
     if after == 1:
-        y = jax.lax.dot_general(x.reshape(before, size), block, (((1,), (side,)), ((), ())), precision=EXACT)
+        y = jax.lax.dot_general(x.reshape(before, size), block, (((1,), (1,)), ((), ())), precision=EXACT)
     elif before == 1:
-        y = jax.lax.dot_general(block, x.reshape(size, after), (((side,), (0,)), ((), ())), precision=EXACT)
+        y = jax.lax.dot_general(block, x.reshape(size, after), (((1,), (0,)), ((), ())), precision=EXACT)
     else:
         stack = block if block.ndim == 3 else jnp.broadcast_to(block, (before, size, size))
-        numbers = (((side + 1,), (1,)), ((0,), (0,)))
+        numbers = (((2,), (1,)), ((0,), (0,)))
         y = jax.lax.dot_general(stack, x.reshape(before, size, after), numbers, precision=EXACT)
     return y.reshape(x.shape)
 
@@ -161,9 +163,9 @@ def _rotates(stage: Turns, n: int, batched: bool) -> bool:
     return BLOCK < n <= ROTATE_LIMIT and not batched and len(stage.qubits) == n
 
 
-def _rotate(block: Array, y: Array, inverse: bool) -> Array:
-    """One block, or its transpose, on the last qubits, which become the first."""
-    numbers = (((0 if inverse else 1,), (1,)), ((), ()))
+def _rotate(block: Array, y: Array) -> Array:
+    """One block on the last qubits, which become the first."""
+    numbers = (((1,), (1,)), ((), ()))
     return jax.lax.dot_general(block, y.reshape(-1, block.shape[0]), numbers, precision=EXACT).reshape(y.shape)
 
 
@@ -217,23 +219,23 @@ def _lanes(x: Array, numbers: Array, stage: Turns, inverse: bool) -> Array:
 
 
 def run(stage: Turns, prepared: Prepared, x: Array, n: int, batched: bool, own: bool, inverse: bool = False) -> Array:
-    """Applies a real layer or its inverse; `own` says that every example has angles of its own."""
+    """Applies a real layer or its inverse, for which it was prepared; `own`: every example has angles of its own."""
     if own:
         return (_all_lanes if len(stage.qubits) == n else _lanes)(x, prepared.moving, stage, inverse)
-    return _run(stage, _ready(stage, prepared, x, n, batched), x, n, batched, inverse)
+    return _run(stage, _ready(stage, prepared, x, n, batched), x, n, batched)
 
 
-def _run(stage: Turns, blocks: tuple[Any, ...], x: Array, n: int, batched: bool, inverse: bool) -> Array:
+def _run(stage: Turns, blocks: tuple[Any, ...], x: Array, n: int, batched: bool) -> Array:
     if _rotates(stage, n, batched):
         y = x
         for group in reversed(blocks):
             # Two turns at a time: the state passes to another place and back, and the loop need not copy it.
-            turn = lambda y, block: (_rotate(block, y, inverse), None)  # noqa: E731
+            turn = lambda y, block: (_rotate(block, y), None)  # noqa: E731
             y, _ = jax.lax.scan(turn, y, group, reverse=True, unroll=2)
         return y.reshape(-1, 2).T
     each = (group[k] for group in blocks for k in range(group.shape[0]))
     for window, block in zip(windows(stage.qubits, n), each, strict=True):
-        x = _multiply(x, block, window, batched, inverse)
+        x = _multiply(x, block, window, batched)
     return x
 
 
@@ -261,7 +263,7 @@ def undo(
         psi, lam = (_lanes(v, prepared.moving, stage, True) for v in (psi, lam))
     else:
         blocks = _ready(stage, prepared, psi, n, batched)
-        psi, lam = (_run(stage, blocks, v, n, batched, True) for v in (psi, lam))
+        psi, lam = (_run(stage, blocks, v, n, batched) for v in (psi, lam))
     return psi, lam, grads
 
 
@@ -280,7 +282,7 @@ def _undo_blocks(stage: Turns, blocks: tuple[Any, ...], psi: Array, lam: Array) 
     def turn(both: tuple[Array, Array], block: Array) -> Any:
         # Derivatives from the states before the layer, where a flip changes their sign: from those after it, the loop
         # would have to keep these.
-        psi, lam = (_rotate(block, v, True) for v in both)
+        psi, lam = (_rotate(block, v) for v in both)
         right, left = (v.reshape(block.shape[0], -1) for v in (psi, lam))
         return (psi, lam), jnp.matmul(left, right.T, precision=EXACT)
 

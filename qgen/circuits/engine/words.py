@@ -73,9 +73,11 @@ def on_bonds(bonds: int, signs: Sequence[int], x: Float[Array, "2 strings"]) -> 
         [masks * 4**bonds].
     """
     size, rest = 2**bonds, x.shape[1] >> bonds
-    (re, im), (re_k, im_k) = x.reshape(2, size, 1, rest), x.reshape(2, 1, size, rest)
+    y = x.reshape(2, size, rest)
+    turned = y[::-1] * np.array([1, -1], x.dtype).reshape(2, 1, 1)  # im, -re
     # conj(psi_j) psi_k for the bonds' values j and k: the real part where j <= k, else the imaginary part
-    pairs = jnp.where(np.tri(size, dtype=bool).T[:, :, None], re * re_k + im * im_k, re * im_k - im * re_k)
+    real = np.tri(size, dtype=x.dtype).T[None, :, :, None]
+    pairs = jnp.sum(y[:, :, None] * (y[:, None] * real + turned[:, None] * (1 - real)), 0)
     table = jnp.asarray(parities(signs, rest.bit_length() - 1), x.dtype)
     reduced = jnp.matmul(pairs.reshape(size * size, rest), table, precision=EXACT)
     return jnp.matmul(reduced.T, jnp.asarray(_from_pairs(bonds), x.dtype), precision=EXACT).reshape(-1)

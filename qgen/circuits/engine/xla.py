@@ -140,7 +140,7 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
     @custom_vmap
     def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
         none = (False,) * len(loops)
-        prepared = _prepare(program, numbers, loops, False, none)
+        prepared = _prepare(program, numbers, loops, False, none, inverse=True)
         if n >= APART_FROM:
             prepared, psi, lam = jax.lax.optimization_barrier((prepared, psi, lam))
         back = _Back(n, False, none, none)
@@ -154,7 +154,7 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
 
         def chunk(_lanes: int, given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
             arrays = batches.last(given, own)
-            prepared = _prepare(program, arrays, loops, True, own)
+            prepared = _prepare(program, arrays, loops, True, own, inverse=True)
             both = (batches.turned(psi), batches.turned(lam))
             (_, lam), grads = _Back(n, True, own, summed).stages(program.stages, prepared, arrays, loops, both)
             grads = tuple(g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
@@ -170,10 +170,15 @@ def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tupl
 
 
 def _prepare(
-    program: Program, numbers: Sequence[Array], loops: Sequence[Loops], batched: bool, own: Sequence[bool]
+    program: Program,
+    numbers: Sequence[Array],
+    loops: Sequence[Loops],
+    batched: bool,
+    own: Sequence[bool],
+    inverse: bool = False,
 ) -> list[Prepared]:
-    """Turns all numbers into matrices and phases: for all turns of the loops at once, the smallest stages first, where
-    all of them together take little memory, and else in each turn."""
+    """Turns all numbers into phases and into matrices, or with `inverse` their inverses: for all turns of the loops at
+    once, the smallest stages first, where all of them together take little memory, and else in each turn."""
     n, kept, found = program.n_qubits, 0, {}
     stages = list(_takers(program.stages))
     turned = [math.prod(a.shape[: sum(lead)]) if any(lead) else 0 for a, lead in zip(numbers, loops, strict=True)]
@@ -185,7 +190,7 @@ def _prepare(
         ready = not any(loops[k]) or kept <= max(READY_LIMIT, 2 ** (n + 1))
         stage = stages[k]
         if isinstance(stage, Turns):
-            found[k] = turns.prepare(stage, numbers[k], n, batched, own[k], ready)
+            found[k] = turns.prepare(stage, numbers[k], n, batched, own[k], ready, inverse)
         elif isinstance(stage, Mirror):
             found[k] = mirrors.prepare(numbers[k], own[k])
         else:
