@@ -26,11 +26,21 @@ TARGETS = {
 
 
 def load(path: Path) -> Measured:
-    """Reads the rows of a file, one JSON object a line: times in seconds, memory in MiB."""
-    found: Measured = {}
+    """Reads the rows of a file, one JSON object a line: times in seconds, memory in MiB.
+
+    A simulator that draws how it runs a workload has a row for each of several processes. The one of the median time
+    counts (of an even number the faster of the middle two), with the times of all as `draws`, in order.
+    """
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-        found.setdefault(row["spec"], {})[row["peer"]] = row
-    return found
+        found.setdefault(row["spec"], {}).setdefault(row["peer"], []).append(row)
+    return {spec: {name: _middle(rows) for name, rows in peers.items()} for spec, peers in found.items()}
+
+
+def _middle(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the median time."""
+    ordered = sorted(rows, key=lambda row: row["med"])
+    return {**ordered[(len(rows) - 1) // 2], "draws": [row["med"] for row in ordered]}
 
 
 def _label(spec: str) -> str:
@@ -43,13 +53,19 @@ def _short(number: float) -> str:
     return f"{number:.3g}" if number < 1000 else f"{number:.0f}"
 
 
+def _draws(row: dict[str, Any]) -> str:
+    """A time in milliseconds, with the least and the most of all draws."""
+    least, most = (_short(1e3 * row["draws"][k]) for k in (0, -1))
+    return _short(1e3 * row["med"]) + (f" ({least} to {most})" if len(row["draws"]) > 1 else "")
+
+
 def speed(measured: Measured) -> list[list[str]]:
     """Both engines beside the fastest other simulator of each workload."""
     engines = ("native: ms", "ratio", "target", "xla: ms", "ratio", "target")
     table = [["workload", "best other simulator", "its ms", *engines, "compile: native, xla, s"]]
     for spec, peers in measured.items():
         best = min((row for name, row in peers.items() if name in SIMULATORS), key=lambda row: row["med"])
-        line = [_label(spec), SIMULATORS[best["peer"]], _short(1e3 * best["med"])]
+        line = [_label(spec), SIMULATORS[best["peer"]], _draws(best)]
         for engine, target in zip(("qgen", "qgen_xla"), TARGETS[spec.split(",")[0]], strict=True):
             own = peers[engine]["med"]
             line += [_short(1e3 * own), f"{best['med'] / own:.1f}", f"{target}"]

@@ -113,12 +113,10 @@ def test_pieces_batches_and_gradients_agree_with_pennylane():
 
 
 def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
-    from qgen.circuits.engine import batches, xla
+    from qgen.circuits.engine import batches
 
     monkeypatch.setattr(batches, "CHUNK_FROM", 1)
     monkeypatch.setattr(batches, "CHUNK_BYTES", 1)
-    xla._batchable_forward.cache_clear()
-    xla._batchable_backward.cache_clear()
     circuit, _ = circuit_and_params()
     rows = np.random.default_rng(5).uniform(-2, 2, (19, circuit.n_params))
     observable = qc.z(0) + 0.5 * qc.pauli("XY", (1, 2))

@@ -35,6 +35,16 @@ def test_ratios_are_to_the_fastest_other_simulator(measured):
     assert second[:6] == ["W5 n=12 N=512", "TensorCircuit-NG", "6000", "1500", "4.0", "1.6"]
 
 
+def test_of_several_draws_the_median_counts(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    own = [("qgen", 0.002), ("qgen_xla", 0.01)]
+    times = [*own, ("mindq32", 0.3), ("quimb_", 0.9), ("quimb_", 0.05), ("quimb_", 0.2)]
+    row = {"spec": "W2:n=12,L=4,B=256", "compile": 0.1}
+    file.write_text("".join(json.dumps({**row, "peer": name, "med": med}) + "\n" for name, med in times))
+    line = simulators.speed(simulators.load(file))[1]
+    assert line[1:] == ["quimb", "200 (50 to 900)", "2", "100.0", "20", "10", "20.0", "3", "0.10, 0.10"]
+
+
 def test_memory_is_growth_and_no_start_is_negative(measured):
     first = simulators.memory(measured)[1]
     expected = ["10, 0.05", "60, 0.50", "MindQuantum 30, 0.20", "lightning.qubit (c128) 4", "qulacs (c128) 0.00"]

@@ -1,18 +1,61 @@
 """How XLA runs a batch: the batch axis last, in chunks that stay in the second-level cache."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
 
 from qgen.types import Array
+
+Arrays = tuple[Array, ...]
 
 CHUNK_BYTES = 1 << 20
 """A batch runs in chunks whose states take about this much memory, so that a chunk stays in the second-level cache."""
 
 CHUNK_FROM = 1 << 21
 """Batches whose states take less than this are run whole: a loop has its price too."""
+
+
+class Job(Protocol):
+    """What runs one example and, by another program, a batch; hashable, because it is a static argument."""
+
+    def single(self, *inputs: Array) -> Arrays:
+        """The results for one example, under jax's own transformations."""
+        ...
+
+    def batch(self, size: int, batched: tuple[bool, ...], inputs: Arrays) -> tuple[Arrays, tuple[bool, ...]]:
+        """The results for a batch of this size, and which of them have its axis, the first, as the `batched` inputs."""
+        ...
+
+    def like(self, inputs: Any) -> Any:
+        """The inputs whose shapes and types the results for one example have."""
+        ...
+
+
+def run(job: Job, *inputs: Array) -> Arrays:
+    """The results of a job; under vmap those of its batch, of which further axes of vmap follow jax's own rules.
+
+    As jax's custom_vmap, which would trace the program for one example first, in vain where there is a batch.
+    """
+    return tuple(_job.bind(*inputs, job=job))
+
+
+def _batch(operands: Any, axes: Any, *, job: Job) -> tuple[Arrays, list[int | None]]:
+    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
+    given = tuple(x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True))
+    results, flags = job.batch(size, tuple(axis is not None for axis in axes), given)
+    return results, [0 if flag else None for flag in flags]
+
+
+_job = Primitive("qgen_job")
+_job.multiple_results = True
+_job.def_impl(lambda *operands, job: list(job.single(*operands)))
+_job.def_abstract_eval(lambda *operands, job: list(job.like(operands)))
+mlir.register_lowering(_job, mlir.lower_fun(lambda *operands, job: job.single(*operands), multiple_results=True))
+batching.primitive_batchers[_job] = _batch
 
 
 def turned(x: Array) -> Array:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 
 from qgen.circuits.engine import READY_LIMIT, Prepared, batches, derivatives, mirrors, moves, phases, turns, vary_alike
 from qgen.circuits.engine.derivatives import Arrays
@@ -87,7 +86,7 @@ class _Run:
     sums: ClassVar[bool] = True
 
     def value(self, *inputs: Array) -> Arrays:
-        return (_batchable_forward(self.program, self.loops)(inputs[:-1], inputs[-1]),)
+        return batches.run(_Forward(self.program, self.loops), *inputs)
 
     def forward(self, *inputs: Array) -> tuple[Arrays, Arrays]:
         return self.value(*inputs), ()
@@ -95,9 +94,8 @@ class _Run:
     def backward(
         self, inputs: Arrays, results: Arrays, kept: Arrays, cotangents: Arrays, shared: tuple[bool, ...]
     ) -> Arrays:
-        run = _batchable_backward(self.program, self.loops, shared)
-        grads, lam = run(inputs[:-1], results[0], cotangents[0])
-        return tuple(vary_alike([*grads, lam]))
+        job = _Backward(self.program, self.loops, shared)
+        return tuple(vary_alike(batches.run(job, *inputs[:-1], results[0], cotangents[0])))
 
     def plain(self, *inputs: Array) -> Arrays:
         return (_single(self.program, self.loops, inputs[:-1], inputs[-1]),)
@@ -109,17 +107,22 @@ def _single(program: Program, loops: tuple[Loops, ...], numbers: tuple[Array, ..
     return _forward(program.stages, prepared, loops, state, program.n_qubits, False, none)
 
 
-@functools.lru_cache(maxsize=512)
-def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
-    n = program.n_qubits
+@dataclasses.dataclass(frozen=True)
+class _Forward:
+    """Numbers and a state to the state after a program (see `batches.Job`)."""
 
-    @custom_vmap
-    def run(numbers: tuple[Array, ...], state: Array) -> Array:
-        return _single(program, loops, numbers, state)
+    program: Program
+    loops: tuple[Loops, ...]
 
-    @run.def_vmap
-    def _(size: int, batched: Any, numbers: tuple[Array, ...], state: Array) -> Any:
-        own = tuple(batched[0])
+    def like(self, inputs: Any) -> Any:
+        return inputs[-1:]
+
+    def single(self, *inputs: Array) -> Arrays:
+        return (_single(self.program, self.loops, inputs[:-1], inputs[-1]),)
+
+    def batch(self, size: int, batched: tuple[bool, ...], inputs: Arrays) -> tuple[Arrays, tuple[bool, ...]]:
+        program, loops, n = self.program, self.loops, self.program.n_qubits
+        numbers, state, own = inputs[:-1], inputs[-1], batched[:-1]
 
         def chunk(lanes: int, given: tuple[Array, ...], *parts: Array) -> Array:
             prepared = _prepare(program, batches.last(given, own), loops, True, own)
@@ -127,46 +130,50 @@ def _batchable_forward(program: Program, loops: tuple[Loops, ...]) -> Any:
             x = batches.turned(parts[0]) if parts else jnp.broadcast_to(state.T[:, :, None], (2**n, 2, lanes))
             return batches.turned(_forward(program.stages, prepared, loops, x, n, True, own))
 
-        return batches.chunked(chunk, size, n, state.dtype, numbers, own, (state,) if batched[1] else ()), True
-
-    return run
+        return (batches.chunked(chunk, size, n, state.dtype, numbers, own, (state,) if batched[-1] else ()),), (True,)
 
 
-@functools.lru_cache(maxsize=512)
-def _batchable_backward(program: Program, loops: tuple[Loops, ...], shared: tuple[bool, ...]) -> Any:
-    """Undoes the program; what is `shared` and has no batch axis gets the sum of its derivatives over the batch."""
-    n = program.n_qubits
+@dataclasses.dataclass(frozen=True)
+class _Backward:
+    """Undoes a program: numbers, the state after it and its cotangent to those of all numbers and of the state before.
 
-    @custom_vmap
-    def run(numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
-        none = (False,) * len(loops)
-        prepared = _prepare(program, numbers, loops, False, none, inverse=True)
+    What is `shared` and has no batch axis gets the sum of its derivatives over the batch (see `batches.Job`).
+    """
+
+    program: Program
+    loops: tuple[Loops, ...]
+    shared: tuple[bool, ...]
+
+    def like(self, inputs: Any) -> Any:
+        return (*inputs[:-2], inputs[-1])
+
+    def single(self, *inputs: Array) -> Arrays:
+        *numbers, psi, lam = inputs
+        none, n = (False,) * len(self.loops), self.program.n_qubits
+        prepared = _prepare(self.program, numbers, self.loops, False, none, inverse=True)
         if n >= APART_FROM:
             prepared, psi, lam = jax.lax.optimization_barrier((prepared, psi, lam))
         back = _Back(n, False, none, none)
-        (_, lam), grads = back.stages(program.stages, prepared, numbers, loops, (psi, lam))
-        return tuple(grads), lam
+        (_, lam), grads = back.stages(self.program.stages, prepared, numbers, self.loops, (psi, lam))
+        return (*grads, lam)
 
-    @run.def_vmap
-    def _(size: int, batched: Any, numbers: tuple[Array, ...], psi: Array, lam: Array) -> Any:
-        own = tuple(batched[0])
+    def batch(self, size: int, batched: tuple[bool, ...], inputs: Arrays) -> tuple[Arrays, tuple[bool, ...]]:
+        program, loops, n, shared = self.program, self.loops, self.program.n_qubits, self.shared
+        own = batched[:-2]
         summed = tuple(a and not b for a, b in zip(shared, own, strict=False))
 
-        def chunk(_lanes: int, given: tuple[Array, ...], psi: Array, lam: Array) -> Any:
+        def chunk(_lanes: int, given: tuple[Array, ...], psi: Array, lam: Array) -> Arrays:
             arrays = batches.last(given, own)
             prepared = _prepare(program, arrays, loops, True, own, inverse=True)
             both = (batches.turned(psi), batches.turned(lam))
             (_, lam), grads = _Back(n, True, own, summed).stages(program.stages, prepared, arrays, loops, both)
-            grads = tuple(g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
-            return grads, jnp.sum(lam, -1).T if shared[-1] else batches.turned(lam)
+            grads = (g if total else jnp.moveaxis(g, -1, 0) for g, total in zip(grads, summed, strict=True))
+            return (*grads, jnp.sum(lam, -1).T if shared[-1] else batches.turned(lam))
 
-        psi = psi if batched[1] else jnp.broadcast_to(psi, (size, *psi.shape))
-        lam = lam if batched[2] else jnp.broadcast_to(lam, (size, *lam.shape))
-        sums = (summed, shared[-1])
-        result = batches.chunked(chunk, size, n, psi.dtype, numbers, own, (psi, lam), sums)
-        return result, jax.tree.map(lambda total: not total, sums)
-
-    return run
+        states = [x if flag else jnp.broadcast_to(x, (size, *x.shape)) for x, flag in zip(inputs[-2:], batched[-2:])]
+        sums = (*summed, shared[-1])
+        results = batches.chunked(chunk, size, n, states[0].dtype, inputs[:-2], own, states, sums)
+        return results, tuple(not total for total in sums)
 
 
 def _prepare(
