@@ -132,6 +132,16 @@ def test_own_parameters_per_lane_in_chunks_and_nested_vmap(monkeypatch):
     np.testing.assert_allclose(np.asarray(nested).reshape(-1), np.asarray(values)[:18], rtol=0, atol=1e-12)
 
 
+def test_an_empty_batch_gives_empty_results(each_engine):
+    circuit = qc.ansatz.hardware_efficient(3, 2)
+    f = lambda p: qc.expectation(circuit, p, qc.z(0), engine=each_engine)  # noqa: E731
+    none = jnp.zeros((0, circuit.n_params))
+    assert jax.vmap(f)(none).shape == (0,)
+    assert jax.jit(jax.vmap(jax.grad(f)))(none).shape == (0, circuit.n_params)
+    total = jax.grad(lambda p: jnp.sum(jax.vmap(lambda row: f(row + p))(none)))
+    np.testing.assert_array_equal(total(jnp.ones(circuit.n_params)), 0)
+
+
 @pytest.mark.parametrize("n", [3, 7])
 def test_gradients_of_a_layer_that_flips_some_qubits(n):
     """Of one example, whose layer runs in blocks of unequal size from 6 qubits on, and of a batch with own angles."""

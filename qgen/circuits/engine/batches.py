@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from qgen.circuits.engine.derivatives import Arrays
 from qgen.types import Array
-
-Arrays = tuple[Array, ...]
 
 CHUNK_BYTES = 1 << 20
 """A batch runs in chunks whose states take about this much memory, so that a chunk stays in the second-level cache."""
@@ -85,10 +84,10 @@ def chunked(
     """
     each = 2 ** (n + 1) * dtype.itemsize
     most = max(8, CHUNK_BYTES // each)
-    if size * each <= CHUNK_FROM or size < 2 * most:
+    if size and (size * each <= CHUNK_FROM or size < 2 * most):
         return run(size, tuple(numbers), *states)
-    count = -(-size // most)
-    chunk = -(-size // count)
+    count = max(1, -(-size // most))  # an empty batch is one chunk of an example that is left out again
+    chunk = max(1, -(-size // count))
 
     def split(a: Array) -> Array:
         if count * chunk > size:
