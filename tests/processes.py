@@ -19,7 +19,7 @@ def launch(module: str, processes: int, *arguments: object) -> list[dict]:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", module, *map(str, (processes, rank, port, *arguments))],

@@ -1,5 +1,7 @@
 """Distillation of a small random encoder: samples, the objective against its formula, and that students learn."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,13 +11,15 @@ from experiments import encoders
 from qgen.lm import encoder
 from qgen.stages.distillation import LESSONS
 
-CONFIG = encoder.Config(vocabulary=50, context=encoders.LENGTH, width=16, depth=2, heads=2, hidden=32)
+CONFIG = encoder.Config(vocabulary=50, context=encoders.LENGTH, width=16, depth=1, heads=2, hidden=32)
 SETTINGS = encoders.Settings(ranks=(4,), samples=(6, 12), steps=12, batch=4, rates=(1e-4, 1e-2))
+WHOLE = dataclasses.replace(SETTINGS, batch=10)
+"""Every step sees all that twelve samples leave to learn from."""
 
 
 @pytest.fixture(scope="module")
 def found():
-    params = jax.tree.map(lambda leaf: 3 * leaf, encoder.init(jax.random.key(0), CONFIG))
+    params = jax.tree.map(lambda leaf: 5 * leaf, encoder.init(jax.random.key(0), CONFIG))
     texts = np.random.default_rng(0).integers(0, 50, (40, encoders.LENGTH)).astype(np.int32)
     seen, unseen, pool = np.split(texts, [8, 16])
     inputs = [encoders._inputs(params, jnp.asarray(own), CONFIG) for own in (seen, unseen)]
@@ -37,9 +41,8 @@ def test_few_samples_are_part_of_many_and_apart_from_what_validates(found):
 
 def test_the_first_loss_of_kd_is_the_relative_squared_error_of_the_hidden_states(found):
     start = encoders.compressed(found, "control/random_factors", 4, 0, found.pool[:2]).params
-    settings = encoders.Settings(samples=(6, 12), steps=1, batch=10, rates=(1e-3,))
-    drawn = encoders.samples(found, settings, 0, 12)
-    taught = encoders.distil(found, settings, start, drawn, "classical/kd", 0)
+    drawn = encoders.samples(found, SETTINGS, 0, 12)
+    taught = encoders.distil(found, WHOLE, start, drawn, "classical/kd", 0)
     hidden = np.asarray(encoder.apply(start, drawn.tokens[:10], jnp.ones((10, encoders.LENGTH)), CONFIG))
     aim = np.asarray(drawn.aims[:10])
     share = LESSONS["classical/kd"].weights.logits

@@ -47,39 +47,74 @@ BAD_FLAGS = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD_FLAGS.values(), ids=BAD_FLAGS.keys())
-def test_bad_flag(tmp_path, arguments, message):
-    out = tmp_path / "out"
-    result = lifecycle("--preset=smoke", f"--out={out}", *arguments)
-    assert result.returncode == 2, result.stderr
-    assert message in result.stderr and "Traceback" not in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert not out.exists()
+BAD_CORPORA = {
+    "empty.txt": b"",
+    "binary.txt": bytes(range(256)) * 40,
+    "latin.txt": "é".encode("latin-1") * 5000,
+    "small.txt": b"Too short.",
+}
+ENDS = """
+import contextlib, io, json, sys
+from absl.testing import flagsaver
+from experiments import cli, lifecycle
+ends = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    said = io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stderr(said):
+        sys.argv[1:] = arguments
+        try:
+            cli.run(lifecycle.main)
+        except SystemExit as end:
+            ends[name] = [end.code, said.getvalue()]
+print(json.dumps(ends))
+"""
+"""Runs the lifecycle with one list of arguments after the other in one process: exit codes and what went to stderr."""
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("empty.txt", b""),
-        ("binary.txt", bytes(range(256)) * 40),
-        ("latin.txt", "é".encode("latin-1") * 5000),
-        ("small.txt", b"Too short."),
-    ],
-)
-def test_bad_corpus(tmp_path, name, content):
-    result = lifecycle("--preset=smoke", f"--out={tmp_path / 'out'}", corpus(tmp_path, name, content))
-    assert result.returncode == 2 and name in result.stderr and "Traceback" not in result.stderr, result.stderr
-    assert not (tmp_path / "out").exists()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lifecycle")
+
+
+@pytest.fixture(scope="module")
+def ends(folder):
+    """Name -> exit code and stderr of every bad flag and every bad corpus."""
+    asked = {name: arguments for name, (arguments, _) in BAD_FLAGS.items()}
+    asked |= {name: [corpus(folder, name, content)] for name, content in BAD_CORPORA.items()}
+    asked = {name: ["--preset=smoke", f"--out={folder / f'out {name}'}", *given] for name, given in asked.items()}
+    command = [sys.executable, "-c", ENDS, json.dumps(asked)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", BAD_FLAGS)
+def test_bad_flag(folder, ends, name):
+    code, said = ends[name]
+    assert code == 2, said
+    assert BAD_FLAGS[name][1] in said and "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (folder / f"out {name}").exists()
+
+
+@pytest.mark.parametrize("name", BAD_CORPORA)
+def test_bad_corpus(folder, ends, name):
+    code, said = ends[name]
+    assert code == 2 and name in said and "Traceback" not in said, said
+    assert not (folder / f"out {name}").exists()
 
 
 def test_bad_out_folders(tmp_path):
+    # Reading and splitting the library's texts takes seconds.
+    text = corpus(tmp_path, "text.txt", "\n\n".join(f"Document {n}. " + "word " * 100 for n in range(100)).encode())
+    texts = (text, text.replace("--corpus", "--adapt_corpus"))
     (tmp_path / "file").write_text("mine")
-    result = lifecycle("--preset=smoke", f"--out={tmp_path / 'file'}")
+    result = lifecycle("--preset=smoke", f"--out={tmp_path / 'file'}", *texts)
     assert result.returncode == 2 and "is a file" in result.stderr
     assert (tmp_path / "file").read_text() == "mine"
     other = tmp_path / "other"
     other.mkdir()
     (other / "records.jsonl").write_text(json.dumps({"schema": 999}) + "\n")
-    result = lifecycle("--preset=smoke", f"--out={other}")
+    result = lifecycle("--preset=smoke", f"--out={other}", *texts)
     assert result.returncode == 2 and "schema 999" in result.stderr
     assert (other / "records.jsonl").read_text() == json.dumps({"schema": 999}) + "\n"

@@ -16,7 +16,7 @@ CONFIG = Config(samples=20, steps=8, batch=4, trials=(1.0,), layers=2, shots=128
 
 @pytest.fixture(scope="module")
 def problem():
-    return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts())
+    return finetuning.problem(jax.random.key(0), CONFIG, tiny.artefacts(1))
 
 
 def test_the_factorial_has_eight_lessons_and_a_control_of_the_same_features():

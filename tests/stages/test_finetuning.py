@@ -37,21 +37,22 @@ def test_student_is_the_teacher_without_every_second_block(problem):
 
 
 def test_generated_adapters_learn_through_the_circuit(problem):
+    model, params = finetuning.student(*finetuning.student(problem.model, problem.params))  # of one block
     lora = adapters.Lora(CONFIG.rank)
-    base = adapted.started(jax.random.key(1), problem.params, lora)
+    base = adapted.started(jax.random.key(1), params, lora)
     made = parameter_generator.Config(transformer.size(base.trained), CONFIG.chunk, 2, 8, 4096)
     trained = parameter_generator.init(jax.random.key(2), made)
     trained["outer"] = 0.2 * jax.random.normal(jax.random.key(3), trained["outer"].shape)
     fixed = parameter_generator.random_distribution(jax.random.key(4), made)
-    objective = generated.objective(problem.model, lora, made)
+    objective = generated.objective(model, lora, made)
     windows = jnp.asarray(problem.tokens[: 16 + 1])[None]
-    inputs = (problem.params, base, fixed), windows[:, :-1], windows[:, 1:], jax.random.key(5)
+    inputs = (params, base, fixed), windows[:, :-1], windows[:, 1:], jax.random.key(5)
     graded = jax.jit(jax.value_and_grad(objective))
     value, slopes = graded(trained, *inputs)
     assert float(jnp.linalg.norm(slopes["angles"])) > 1e-4
     # At zero weights the adapted model is the model itself.
     zero = trained | {"outer": jnp.zeros_like(trained["outer"])}
-    plain = train.loss(problem.params, problem.model, windows[:, :-1], windows[:, 1:])
+    plain = jax.jit(train.loss, static_argnums=1)(params, model, windows[:, :-1], windows[:, 1:])
     assert abs(float(graded(zero, *inputs)[0]) - float(plain)) < SINGLE
     assert abs(float(value) - float(plain)) > SINGLE
 

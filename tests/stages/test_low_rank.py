@@ -14,16 +14,14 @@ RANK = 4
 
 @pytest.fixture(scope="module")
 def model():
-    config = transformer.Config(20, 16, 16, 1, 2)
+    # As many features in the MLP as in the keys, queries and values together: matrices of one shape share programs.
+    config = transformer.Config(20, 16, 16, 1, 2, mlp_ratio=3)
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: transformer.init(jax.random.key(0), config))
     params = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), jnp.float32), shapes)
     tokens = jnp.asarray(rng.integers(0, config.vocabulary, (16, config.context)))
-    return (
-        params,
-        factorised.block_inputs(params, tokens[:8], config),
-        factorised.block_inputs(params, tokens[8:], config),
-    )
+    inputs = jax.jit(lambda tokens: factorised.block_inputs(params, tokens, config))
+    return params, inputs(tokens[:8]), inputs(tokens[8:])
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,16 @@ from tests.lm import reference
 FLOAT32 = {"atol": 2e-5, "rtol": 2e-5}
 STEPS = 30
 apply = jax.jit(transformer.apply, static_argnames="config")
+rotations = jax.jit(cayley, static_argnums=1)
+minors_of = jax.jit(compounds, static_argnums=1)
+factors = jax.jit(orthogonal, static_argnums=(1, 2, 3, 4))
+SHALLOW = transformer.Config(vocabulary=23, context=12, width=8, depth=1, heads=2, mlp_ratio=2)
+"""The smallest model that trains: where a test compiles the training of every adapter anew."""
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    return transformer.init(jax.random.key(11), SHALLOW)
 
 
 def started(adapter, shape, seed=3):
@@ -102,7 +112,7 @@ def test_lokr_is_a_kronecker_product(adapter, small):
 
 def test_cayley_gives_the_rotation_of_its_generator():
     skew = jnp.asarray([[0.3, -0.7, 0.2], [1.1, 0.4, -0.6]])
-    for turn, (a, b, c) in zip(np.asarray(cayley(skew, 3)), np.asarray(skew), strict=True):
+    for turn, (a, b, c) in zip(np.asarray(rotations(skew, 3)), np.asarray(skew), strict=True):
         s = np.array([[0, a, b], [-a, 0, c], [-b, -c, 0]])
         angle = math.sqrt(a * a + b * b + c * c)
         np.testing.assert_allclose(turn, scipy.linalg.expm(s * 2 * math.atan(angle) / angle), **FLOAT32)
@@ -115,7 +125,7 @@ def test_boft_is_a_product_of_sparse_rotations():
     base, start, moved, wide, trained, _ = started(adapter, (18, 5))
     matrix = wide
     for place, stride in enumerate((1, 3)):
-        turns = np.asarray(cayley(jnp.asarray(trained["skew"][place], jnp.float32), 3), np.float64)
+        turns = np.asarray(rotations(jnp.asarray(trained["skew"][place], jnp.float32), 3), np.float64)
         factor = np.zeros((18, 18))
         corners = [n for n in range(18) if n // stride % 3 == 0]
         for turn, corner in zip(turns, corners, strict=True):
@@ -151,9 +161,7 @@ def test_orthogonal_factors_are_the_circuits_columns(n, layers):
             qml.RY(next(left), word) if len(word) == 1 else qml.CZ(word)
 
     matrix = qml.matrix(pennylane, wire_order=range(n))().real
-    made = np.asarray(
-        jax.jit(orthogonal, static_argnums=(1, 2, 3))(jnp.asarray(angles, jnp.float32), n, layers, columns)
-    )
+    made = np.asarray(factors(jnp.asarray(angles, jnp.float32), n, layers, columns))
     np.testing.assert_allclose(made, matrix[:, :columns], **FLOAT32)
     np.testing.assert_allclose(made.T @ made, np.eye(columns), **FLOAT32)
     places = itertools.count()
@@ -166,15 +174,15 @@ def test_orthogonal_factors_are_the_circuits_columns(n, layers):
 def test_quantum_peft_is_its_formula():
     adapter = QuantumPeft(rank=2, layers=1, alpha=3.0)
     base, start, moved, wide, trained, _ = started(adapter, (12, 8))
-    u = np.asarray(orthogonal(moved["u"], 4, 1, 2), np.float64)[:12]
-    v = np.asarray(orthogonal(moved["v"], 3, 1, 2), np.float64)
+    u = np.asarray(factors(moved["u"], 4, 1, 2), np.float64)[:12]
+    v = np.asarray(factors(moved["v"], 3, 1, 2), np.float64)
     wanted = wide + 1.5 * u @ np.diag(trained["strengths"]) @ v.T
     np.testing.assert_allclose(dense(adapter, base, moved, start.frozen), wanted, **FLOAT32)
 
 
 def test_quantum_peft_without_entanglement_is_a_kronecker_product_and_frozen_angles_stay():
     angles = np.linspace(-2.0, 2.5, n_angles(3, 1), dtype=np.float32)
-    made = jax.jit(orthogonal, static_argnums=(1, 2, 3, 4))(angles, 3, 1, 8, False)
+    made = factors(angles, 3, 1, 8, False)
     sums = [angles[[0, 3]].sum(), angles[[1, 4, 5]].sum(), angles[[2, 6]].sum()]
     turns = [np.array([[np.cos(t / 2), -np.sin(t / 2)], [np.sin(t / 2), np.cos(t / 2)]]) for t in sums]
     np.testing.assert_allclose(made, functools.reduce(np.kron, turns), **FLOAT32)
@@ -218,12 +226,12 @@ def test_quanta_pads_a_side_without_factors():
 
 def test_compounds_are_all_minors_and_keep_orthogonality():
     matrix = np.random.default_rng(2).normal(size=(5, 5))
-    for k, made in enumerate(compounds(jnp.asarray(matrix, jnp.float32), 4), start=1):
+    for k, made in enumerate(minors_of(jnp.asarray(matrix, jnp.float32), 4), start=1):
         sets = list(itertools.combinations(range(5), k))
         minors = [[np.linalg.det(matrix[np.ix_(rows, columns)]) for columns in sets] for rows in sets]
         np.testing.assert_allclose(made, minors, atol=2e-4, rtol=2e-4)
-    turn = cayley(jnp.linspace(-0.5, 0.8, 10), 5)
-    for made in compounds(turn, 3):
+    turn = rotations(jnp.linspace(-0.5, 0.8, 10), 5)
+    for made in minors_of(turn, 3):
         np.testing.assert_allclose(made @ made.T, np.eye(len(made)), **FLOAT32)
     with pytest.raises(ValueError, match=r"`order` must lie in \[1, 5\]"):
         compounds(turn, 6)
@@ -255,36 +263,36 @@ def test_compound_blocks_are_direct_sums_with_untouched_rest():
     adapter = Compound(order=2, blocks=2)
     base, start, moved, wide, _, _ = started(adapter, (15, 4))
     assert adapter.side((15, 4)) == 3  # 3 + 3 of the 7 inputs of a block
-    turned = wide.copy()
+    wanted = wide.copy()
     for block, skew in enumerate(moved["skew"]):
-        turn = np.asarray(cayley(skew, 3), np.float64)
+        turn = np.asarray(rotations(skew, 3), np.float64)
         sets = list(itertools.combinations(range(3), 2))
         minors = np.array([[np.linalg.det(turn[np.ix_(rows, columns)]) for columns in sets] for rows in sets])
         whole = scipy.linalg.block_diag(turn, minors)
-        turned[7 * block : 7 * block + 6] = whole @ wide[7 * block : 7 * block + 6]
-    np.testing.assert_allclose(dense(adapter, base, moved, start.frozen), turned, **FLOAT32)
+        wanted[7 * block : 7 * block + 6] = whole @ wide[7 * block : 7 * block + 6]
+    np.testing.assert_allclose(dense(adapter, base, moved, start.frozen), wanted, **FLOAT32)
 
 
 @pytest.mark.parametrize("adapter", [Boft(2), QuantumPeft(4), Compound(1, 2)])
-def test_adapters_train_a_quantised_model_and_merge_exactly(adapter, params, config, stream, tokens):
-    frozen = quantise.int8(params)
+def test_adapters_train_a_quantised_model_and_merge_exactly(adapter, shallow, stream, tokens):
+    frozen = quantise.int8(shallow)
     start = adapters.init(jax.random.key(0), frozen, adapter, ("up",))
     fit = train.fit(
         jax.random.key(1),
         start.trained,
-        config,
+        SHALLOW,
         stream,
         Recipe(3e-2, weight_decay=0.0),
         STEPS,
         8,
-        objective=adapters.objective(config, adapter),
+        objective=adapters.objective(SHALLOW, adapter),
         extra=(frozen, start.frozen, ()),
     )
     assert fit.losses[-5:].mean() < fit.losses[:3].mean() - 0.02
     attached = adapters.attach(frozen, adapter, fit.params, start.frozen)
     merged = adapters.merge(frozen, adapter, fit.params, start.frozen)
     assert isinstance(merged["block_0"]["mlp"]["up"]["kernel"], jax.Array)
-    np.testing.assert_allclose(apply(merged, tokens, config), apply(attached, tokens, config), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(apply(merged, tokens, SHALLOW), apply(attached, tokens, SHALLOW), atol=1e-4, rtol=1e-4)
 
 
 def test_adapters_in_a_model_are_base_plus_product(params, wide, tokens, config):
@@ -317,23 +325,23 @@ def test_training_a_thin_pair_never_forms_a_wide_gradient(params, config, tokens
     assert (40, 16) not in shapes
 
 
-def test_one_program_trains_all_ranks_and_seeds(params, config, stream):
+def test_one_program_trains_all_ranks_and_seeds(shallow, stream):
     """A narrowed start stays narrow, and vmap over ranks and keys equals one run after the other."""
     widest = RsLora(4)
-    objective = adapters.objective(config, widest)
+    objective = adapters.objective(SHALLOW, widest)
 
     def run(key, rank):
-        start = widest.narrowed(adapters.init(key, params, widest, ("up",)), rank)
+        start = widest.narrowed(adapters.init(key, shallow, widest, ("up",)), rank)
         fit = train.fit(
             key,
             start.trained,
-            config,
+            SHALLOW,
             stream,
             Recipe(2e-2),
             4,
             4,
             objective=objective,
-            extra=(params, start.frozen, ()),
+            extra=(shallow, start.frozen, ()),
         )
         return fit.params, fit.losses
 
