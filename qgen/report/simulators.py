@@ -1,6 +1,7 @@
 """Both circuit engines beside other simulators: the tables of README.md and docs/performance.md."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,20 @@ TARGETS = {
 def load(path: Path) -> Measured:
     """Reads the rows of a file, one JSON object a line: times in seconds, memory in MiB.
 
-    A simulator that draws how it runs a workload has a row for each of several processes. The one of the median time
-    counts (of an even number the faster of the middle two), with the times of all as `draws`, in order.
+    A simulator that draws how it runs a workload has a row for each of several processes, in which `med` is null if it
+    did not compile in time. The one of the median time counts (of an even number the faster of the middle two), with
+    the times of all as `draws`, in order; none does where the median did not compile.
     """
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
         found.setdefault(row["spec"], {}).setdefault(row["peer"], []).append(row)
-    return {spec: {name: _middle(rows) for name, rows in peers.items()} for spec, peers in found.items()}
+    middle = {spec: {name: _middle(rows) for name, rows in peers.items()} for spec, peers in found.items()}
+    return {spec: {name: row for name, row in peers.items() if row["med"]} for spec, peers in middle.items()}
 
 
 def _middle(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The row of the median time."""
-    ordered = sorted(rows, key=lambda row: row["med"])
+    ordered = sorted(rows, key=lambda row: row["med"] or math.inf)
     return {**ordered[(len(rows) - 1) // 2], "draws": [row["med"] for row in ordered]}
 
 
@@ -55,7 +58,7 @@ def _short(number: float) -> str:
 
 def _draws(row: dict[str, Any]) -> str:
     """A time in milliseconds, with the least and the most of all draws."""
-    least, most = (_short(1e3 * row["draws"][k]) for k in (0, -1))
+    least, most = (_short(1e3 * time) if time else "none" for time in (row["draws"][0], row["draws"][-1]))
     return _short(1e3 * row["med"]) + (f" ({least} to {most})" if len(row["draws"]) > 1 else "")
 
 

@@ -38,11 +38,17 @@ def test_ratios_are_to_the_fastest_other_simulator(measured):
 def test_of_several_draws_the_median_counts(tmp_path):
     file = tmp_path / "rows.jsonl"
     own = [("qgen", 0.002), ("qgen_xla", 0.01)]
-    times = [*own, ("mindq32", 0.3), ("quimb_", 0.9), ("quimb_", 0.05), ("quimb_", 0.2)]
     row = {"spec": "W2:n=12,L=4,B=256", "compile": 0.1}
-    file.write_text("".join(json.dumps({**row, "peer": name, "med": med}) + "\n" for name, med in times))
-    line = simulators.speed(simulators.load(file))[1]
-    assert line[1:] == ["quimb", "200 (50 to 900)", "2", "100.0", "20", "10", "20.0", "3", "0.10, 0.10"]
+
+    def best(*draws):
+        times = [*own, ("mindq32", 0.3), *(("quimb_", time) for time in draws)]
+        file.write_text("".join(json.dumps({**row, "peer": name, "med": med}) + "\n" for name, med in times))
+        return simulators.speed(simulators.load(file))[1][1:]
+
+    rest = ["2", "100.0", "20", "10", "20.0", "3", "0.10, 0.10"]
+    assert best(0.9, 0.05, 0.2) == ["quimb", "200 (50 to 900)", *rest]
+    assert best(None, 0.05, 0.2) == ["quimb", "200 (50 to none)", *rest]
+    assert best(None, 0.05, None)[:2] == ["MindQuantum", "300"]
 
 
 def test_memory_is_growth_and_no_start_is_negative(measured):
