@@ -1,4 +1,4 @@
-"""Workers in processes of their own, which share four virtual devices: how a test starts them and how they begin."""
+"""Processes that tests start: workers that share four virtual devices, and experiments that end early."""
 
 import json
 import os
@@ -61,3 +61,29 @@ def message(call) -> str:
     except ValueError as error:
         return str(error)
     return "no error"
+
+
+ENDS = """
+import contextlib, importlib, io, json, sys
+from absl.testing import flagsaver
+from experiments import cli
+main = importlib.import_module(f"experiments.{sys.argv[1]}").main
+ends = {}
+for name, arguments in json.loads(sys.argv[2]).items():
+    said = io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stderr(said):
+        sys.argv[1:] = arguments
+        try:
+            cli.run(main)
+        except SystemExit as end:
+            ends[name] = [end.code, said.getvalue()]
+print(json.dumps(ends))
+"""
+
+
+def ends(experiment: str, asked: dict[str, list[str]]) -> dict[str, list]:
+    """Runs an experiment with one list of arguments after the other, in one process: name -> exit code and stderr."""
+    command = [sys.executable, "-c", ENDS, experiment, json.dumps(asked)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,5 @@
 """The distillation experiment: flags, students side by side, and one small run that resumes."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from experiments import students
 from qgen import record
 from qgen.lm import relational, train
 from qgen.stages.distillation import LESSONS
+from tests import processes
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = students.Settings(40_000, 16, 1, 16, 4, steps=3, batch=4, rates=(1e-3, 1e-2), rows=4)
@@ -24,34 +24,15 @@ def run(*flags):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-ENDS = """
-import contextlib, io, json, sys
-from absl.testing import flagsaver
-from experiments import cli, distillation
-ends = []
-for flags in json.loads(sys.argv[1]):
-    said = io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stderr(said):
-        sys.argv[1:] = flags
-        try:
-            cli.run(distillation.main)
-        except SystemExit as end:
-            ends.append([end.code, said.getvalue()])
-print(json.dumps(ends))
-"""
-"""Runs the experiment with one list of flags after the other in one process: exit codes and what went to stderr."""
-
-
 def test_wrong_flags_end_with_one_sentence(tmp_path):
     asked = {
         "--preset=huge": "--preset=huge: must be one of: smoke, default, paper.",
         "--seeds=0": "--seeds=0: must be at least 1.",
         "--encoder=/nowhere": "--encoder=/nowhere: ",
     }
-    command = [sys.executable, "-c", ENDS, json.dumps([[flag, f"--out={tmp_path / 'out'}"] for flag in asked])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    for (code, said), message in zip(json.loads(done.stdout.splitlines()[-1]), asked.values(), strict=True):
+    ended = processes.ends("distillation", {flag: [flag, f"--out={tmp_path / 'out'}"] for flag in asked})
+    for flag, message in asked.items():
+        code, said = ended[flag]
         assert code == 2 and message in said and "Traceback" not in said
     assert not (tmp_path / "out").exists()
 

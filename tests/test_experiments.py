@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -53,22 +55,6 @@ BAD_CORPORA = {
     "latin.txt": "é".encode("latin-1") * 5000,
     "small.txt": b"Too short.",
 }
-ENDS = """
-import contextlib, io, json, sys
-from absl.testing import flagsaver
-from experiments import cli, lifecycle
-ends = {}
-for name, arguments in json.loads(sys.argv[1]).items():
-    said = io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stderr(said):
-        sys.argv[1:] = arguments
-        try:
-            cli.run(lifecycle.main)
-        except SystemExit as end:
-            ends[name] = [end.code, said.getvalue()]
-print(json.dumps(ends))
-"""
-"""Runs the lifecycle with one list of arguments after the other in one process: exit codes and what went to stderr."""
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +68,7 @@ def ends(folder):
     asked = {name: arguments for name, (arguments, _) in BAD_FLAGS.items()}
     asked |= {name: [corpus(folder, name, content)] for name, content in BAD_CORPORA.items()}
     asked = {name: ["--preset=smoke", f"--out={folder / f'out {name}'}", *given] for name, given in asked.items()}
-    command = [sys.executable, "-c", ENDS, json.dumps(asked)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return processes.ends("lifecycle", asked)
 
 
 @pytest.mark.parametrize("name", BAD_FLAGS)
