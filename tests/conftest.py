@@ -20,7 +20,7 @@ gc.set_threshold(200_000, 20, 20)
 MOST_MAPPINGS = 6_000
 """Every compiled program takes some of a process's mappings of memory, of which Linux gives 65,530; LLVM aborts
 without. Long before, a process that keeps thousands of programs is slower: the whole suite took 10 min 25 s with
-30,000 and 9 min 34 s with this."""
+30,000 and 9 min 34 s with this, in one run each."""
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-from qgen.circuits.engine.derivatives import Arrays
+from qgen.circuits.engine.derivatives import Arrays, fronted
 from qgen.types import Array
 
 CHUNK_BYTES = 1 << 20
@@ -43,9 +43,8 @@ def run(job: Job, *inputs: Array) -> Arrays:
 
 
 def _batch(operands: Any, axes: Any, *, job: Job) -> tuple[Arrays, list[int | None]]:
-    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
-    given = tuple(x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True))
-    results, flags = job.batch(size, tuple(axis is not None for axis in axes), given)
+    size, given, batched = fronted(operands, axes)
+    results, flags = job.batch(size, tuple(batched), tuple(given))
     return results, [0 if flag else None for flag in flags]
 
 

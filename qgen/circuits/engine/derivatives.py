@@ -176,12 +176,17 @@ def _transpose(
     return [*found, *[None] * (len(operands) - n)]
 
 
+def fronted(operands: Any, axes: Any) -> tuple[int, list[Array], list[bool]]:
+    """A batch's size, its operands with its axis first, and which of them have it: what a batching rule begins with."""
+    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
+    given = [x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
+    return size, given, [axis is not None for axis in axes]
+
+
 def _batch(
     operands: Any, axes: Any, *, rule: Rule, levels: tuple[_Level, ...], n: int, m: int
 ) -> tuple[list[Array], list[int]]:
-    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
-    given = [x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
-    flags = [axis is not None for axis in axes]
+    size, given, flags = fronted(operands, axes)
     for k in range(2 * n, 2 * n + m):  # the results tell the shape of the derivative
         given[k] = given[k] if flags[k] else jnp.broadcast_to(given[k], (size, *given[k].shape))
     level = _Level(tuple(flags[:n]), tuple(flags[n : 2 * n]), tuple(flags[2 * n + m :]))

@@ -80,7 +80,7 @@ def entries(stage: Turns, turns: int, n: int, batched: bool, own: bool) -> int:
 def prepare(stage: Turns, t: Array, n: int, batched: bool, own: bool, ready: bool, inverse: bool) -> Prepared:
     """Block matrices as of `_blocks`; unless `ready`, the rotations [..loops.., slots, 2, 2] to build them from later.
 
-    For the inverse they are transposed here: products with a transposed operand take twice as long.
+    For the inverse they are transposed here: products with a transposed operand take up to twice as long.
 
     Where every example has its own angles: cosines and sines [..loops.., slots, 2, B].
     """
